@@ -1,0 +1,1 @@
+"""Trained models at work: loading, recognition of videos, evaluation on a folder."""
