@@ -1,0 +1,1 @@
+"""Training: one YAML file a run, `accelerate launch train.py --config configs/quickstart.yaml`."""
