@@ -178,7 +178,8 @@ class AdaptSignAggregator(nn.Module):
             neighbours = surrounded[:, shift : shift + length]
             inside = (neighbours >= 0) & (sources >= 0)
             offsets = torch.where(inside, sources - neighbours + radius, 0)
-            gathered = gathered + products[neighbours.clamp(min=0), offsets] * inside.unsqueeze(-1)
+            received = products[neighbours.clamp(min=0), offsets]
+            gathered = gathered + received.masked_fill(~inside.unsqueeze(-1), 0)
         return gathered
 
     def frame_features(
@@ -201,7 +202,7 @@ class AdaptSignAggregator(nn.Module):
         class_features = self.class_norm(class_tokens[index] + self.cross_frame_gate * received)
         query_features = self.query_norm(queries)[index]
         mixed = self.mix_weights[0] * class_features + self.mix_weights[1] * query_features
-        return self.projection(mixed) * (sources >= 0).unsqueeze(-1)
+        return self.projection(mixed).masked_fill((sources < 0).unsqueeze(-1), 0)
 
 
 __all__ = ["AdaptSignAggregator", "AggregationBlock", "CrossFrameProducts"]

@@ -32,13 +32,15 @@ def start_from_clip(model_class: type, name_or_path: str | Path, config: AdaptSi
     """
     if config is not None and fields:
         raise ValueError(f"from_clip got a config and the fields {sorted(fields)}: give one or the other.")
-    loaded: Any = ClipImageEncoder.from_pretrained(name_or_path, output_loading_info=True)
+    loaded: Any = ClipImageEncoder.from_pretrained(
+        name_or_path, output_loading_info=True, ignore_mismatched_sizes=True
+    )
     clip, info = loaded
-    missing = set(info["missing_keys"]) - {PROJECTION}
-    if missing:
+    absent = set(info["missing_keys"]) - {PROJECTION} | {name for name, *_ in info["mismatched_keys"]}
+    if absent:
         raise ValueError(
-            f"{name_or_path} is not a CLIP checkpoint with an image encoder: {len(missing)} of its tensors are "
-            f"missing, such as {min(missing)}."
+            f"{name_or_path} is not a CLIP checkpoint with an image encoder: {len(absent)} of its tensors are "
+            f"missing or of another size than its configuration says, such as {min(absent)}."
         )
     vision_config = clip.config.to_dict()
     config = AdaptSignConfig(**fields) if config is None else config

@@ -25,6 +25,36 @@ class GlossClassifier(nn.Linear):
         return F.linear(hidden, weight, self.bias)
 
 
+def check_labels(labels: torch.Tensor, num_clips: int, vocab_size: int, blank_id: int) -> None:
+    """
+    Refuse labels of which torch's CTC would make nonsense, or read outside its memory, without a word.
+
+    Args:
+        labels: long (clips, glosses), padded with -100.
+        num_clips: Number of clips.
+        vocab_size: Number of classes, the blank among them.
+        blank_id: Id of the blank.
+
+    Raises:
+        ValueError: If there is not one row a clip, or a label is no gloss, or padding stands before a gloss.
+    """
+    if labels.ndim != 2 or len(labels) != num_clips:
+        raise ValueError(
+            f"labels has shape {tuple(labels.shape)}, but there are {num_clips} clips: "
+            "it must be (clips, glosses), padded with -100."
+        )
+    labels = labels.cpu()
+    valid = labels >= 0
+    wrong = labels[(labels >= vocab_size) | (labels == blank_id)]
+    if len(wrong):
+        raise ValueError(
+            f"labels holds {wrong[0]}, but the glosses of {vocab_size} classes are below {vocab_size} and "
+            f"{blank_id} is the blank: pad with -100, and check that labels and model have the same vocabulary."
+        )
+    if (valid[:, 1:] & ~valid[:, :-1]).any():
+        raise ValueError("labels has padding before a gloss: padding goes behind the glosses.")
+
+
 def ctc_loss(logits: torch.Tensor, steps: list[int], labels: torch.Tensor, blank_id: int) -> torch.Tensor:
     """
     Connectionist temporal classification, summed over a clip and averaged over the clips.
@@ -80,4 +110,4 @@ def distillation_loss(
     return temperature**2 * (divergence * valid_steps).sum() / valid_steps.sum()
 
 
-__all__ = ["GlossClassifier", "ctc_loss", "distillation_loss"]
+__all__ = ["GlossClassifier", "check_labels", "ctc_loss", "distillation_loss"]

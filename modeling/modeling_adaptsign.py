@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .aggregation_adaptsign import AdaptSignAggregator, CrossFrameProducts
 from .clip_loading_adaptsign import start_from_clip
 from .configuration_adaptsign import AdaptSignConfig
-from .ctc_adaptsign import GlossClassifier, ctc_loss, distillation_loss
+from .ctc_adaptsign import GlossClassifier, check_labels, ctc_loss, distillation_loss
 from .temporal_adaptsign import (
     FRAMES_IN_FRONT,
     BidirectionalLSTM,
@@ -72,7 +72,7 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
 
     config: AdaptSignConfig
     config_class = AdaptSignConfig
-    base_model_prefix = "adaptsign"
+    base_model_prefix = "model"
     main_input_name = "pixel_values"
     input_modalities = ["video"]  # noqa: RUF012 - transformers' own form
     supports_gradient_checkpointing = True
@@ -222,7 +222,7 @@ class AdaptSignForCTC(AdaptSignPreTrainedModel):
 
     def __init__(self, config: AdaptSignConfig):
         super().__init__(config)
-        self.adaptsign = AdaptSignModel(config)
+        self.model = AdaptSignModel(config)
         self.convolutions = TemporalConvolutions(config.vision.projection_dim, config.hidden_size)
         self.bilstm = BidirectionalLSTM(config.hidden_size, config.num_lstm_layers, config.lstm_dropout)
         self.classifier = GlossClassifier(config.hidden_size, config.vocab_size, config.normalize_classifier)
@@ -254,7 +254,9 @@ class AdaptSignForCTC(AdaptSignPreTrainedModel):
             ValueError: If shapes disagree, a clip is empty, or labels are outside the vocabulary.
         """
         lengths = clip_lengths(pixel_values, attention_mask)
-        features = self.adaptsign(pixel_values, attention_mask).padded_hidden_state
+        if labels is not None:
+            check_labels(labels, len(lengths), self.config.vocab_size, self.config.blank_id)
+        features = self.model(pixel_values, attention_mask, return_dict=True).padded_hidden_state
         hidden, steps = self.convolutions(features, [padded_length(length) for length in lengths])
         assert steps == [output_length(length) for length in lengths]
         conv_classifier = self.classifier if self.config.share_classifier else self.conv_classifier
@@ -281,15 +283,7 @@ class AdaptSignForCTC(AdaptSignPreTrainedModel):
 
         Returns:
             `sequence_loss`, `conv_loss`, `distillation_loss`, unweighted, and their sum `loss`.
-
-        Raises:
-            ValueError: If there is not one row of labels a clip.
         """
-        if labels.ndim != 2 or len(labels) != len(logits):
-            raise ValueError(
-                f"labels has shape {tuple(labels.shape)}, but there are {len(logits)} clips: "
-                "it must be (clips, glosses), padded with -100."
-            )
         config, blank = self.config, self.config.blank_id
         sequence = ctc_loss(logits, steps, labels, blank)
         conv = ctc_loss(conv_logits, steps, labels, blank)
@@ -318,7 +312,8 @@ class AdaptSignForCTC(AdaptSignPreTrainedModel):
         names = ["classifier"] if self.config.share_classifier else ["classifier", "conv_classifier"]
         for name in names:
             old = getattr(self, name)
-            new = GlossClassifier(self.config.hidden_size, self.config.vocab_size, old.normalize).to(old.weight.device)
+            new = GlossClassifier(self.config.hidden_size, self.config.vocab_size, old.normalize)
+            new.to(old.weight)  # its device and dtype
             self._init_weights(new)
             for new_id, gloss in enumerate([None, *new_glosses]):
                 old_id = 0 if gloss is None else old_ids.get(gloss)

@@ -3,6 +3,7 @@
 Importing this module registers the method, so that `peft.get_peft_model(model, AdaptSignAdapterConfig())` works.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -88,6 +89,9 @@ class BottleneckAdapter(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Map (..., width) to (..., width)."""
+        dtype = self.down_proj.weight.dtype  # float32, unless told otherwise, when PEFT adapts a half-precision CLIP
+        if hidden_states.dtype != dtype:
+            return self(hidden_states.to(dtype)).to(hidden_states.dtype)
         return self.up_proj(self.activation(self.down_proj(hidden_states)))
 
 
@@ -115,7 +119,7 @@ def prefix_attention(
     frames, tokens, width = hidden_states.shape
 
     def split_heads(states: torch.Tensor) -> torch.Tensor:
-        return states.view(*states.shape[:-1], -1, attention.head_dim).transpose(-3, -2)
+        return states.view(*states.shape[:-1], attention.num_heads, attention.head_dim).transpose(-3, -2)
 
     def append_prefix(projection: nn.Module, prefix: torch.Tensor) -> torch.Tensor:
         rows = split_heads(projection(prefix.to(hidden_states.dtype))).expand(frames, -1, -1, -1)
@@ -259,6 +263,11 @@ class AdaptSignTuner(BaseTuner):
                 f"AdaptSign adapts CLIP's encoder layers, but {current_key!r} is a {type(target).__name__}: "
                 "change `target_modules`."
             )
+
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        # The default finds the name right before a tensor's own; ours may stand further up: `default.up_proj.bias`.
+        return re.sub(rf"\b({cls.prefix}\w+)\.{re.escape(adapter_name)}(?=\.|$)", r"\1", key)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         setattr(parent, child_name, new_module)  # the default looks for `.weight`, which a CLIP layer does not have

@@ -70,7 +70,7 @@ def build_random_model(config: ModelConfig, sizes: dict) -> AdaptSignForCTC:
         patch_size=config.patch_size,
     )
     model = AdaptSignForCTC(AdaptSignConfig(vision_config=vision_config, **sizes))
-    draw_embeddings(model.adaptsign.vision_model.embeddings, config.position_std)
+    draw_embeddings(model.model.vision_model.embeddings, config.position_std)
     return model
 
 
