@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os.path
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +65,17 @@ def read_folder(data_dir: str | Path) -> tuple[list[Clip], list[LeftOutClip]]:
         )
     with metadata.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        missing = {"file_name", "gloss"} - set(reader.fieldnames or ())
+        try:
+            missing = {"file_name", "gloss"} - set(reader.fieldnames or ())
+            rows = list(reader)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"Reading {metadata}: it is no CSV file in UTF-8 ({error}). Save it as one.") from error
         if missing:
             raise ValueError(
                 f"Reading {metadata}: the column{'s' if len(missing) > 1 else ''} {', '.join(sorted(missing))} "
                 f"{'are' if len(missing) > 1 else 'is'} missing from {reader.fieldnames}. "
                 "Expected file_name,gloss[,signer,split]."
             )
-        rows = list(reader)
     return _check_rows(data_dir, rows)
 
 
@@ -81,23 +85,31 @@ def _check_rows(data_dir: Path, rows: Iterable[dict[str, str | None]]) -> tuple[
     left_out: list[LeftOutClip] = []
     seen: set[str] = set()
     for number, row in enumerate(rows, start=2):
-        name = (row["file_name"] or "").strip()
+        name, signer, split = ((row.get(column) or "").strip() for column in ("file_name", "signer", "split"))
         glosses = tuple((row["gloss"] or "").split())
         path = data_dir / name
+        same_file = os.path.normpath(name)
         if not name:
             left_out.append(LeftOutClip(f"{METADATA} line {number}", "the file name is empty"))
-        elif name in seen:
+        elif same_file in seen:
             left_out.append(LeftOutClip(name, f"the file name stands twice in {METADATA} (again in line {number})"))
+        elif not _is_there(path):
+            left_out.append(LeftOutClip(name, "there is no such file"))
         elif not path.resolve().is_relative_to(root):
             left_out.append(LeftOutClip(name, f"the file lies outside the folder {data_dir}"))
-        elif not path.exists():
-            left_out.append(LeftOutClip(name, "there is no such file"))
         elif not glosses:
             left_out.append(LeftOutClip(name, "the label is empty"))
         else:
-            clips.append(Clip(name, path, glosses, row.get("signer") or "", row.get("split") or DEFAULT_SPLIT))
-        seen.add(name)
+            clips.append(Clip(name, path, glosses, signer, split or DEFAULT_SPLIT))
+        seen.add(same_file)
     return clips, left_out
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # no file can have such a name: too long, or with a zero byte
+        return False
 
 
 def clips_of_split(clips: Sequence[Clip], split: str) -> list[Clip]:

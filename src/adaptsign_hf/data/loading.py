@@ -12,14 +12,14 @@ from adaptsign_hf.data.feasibility import required_frames
 from adaptsign_hf.data.folder import Clip, LeftOutClip
 from adaptsign_hf.modeling.processing_adaptsign import AdaptSignProcessor
 from adaptsign_hf.modeling.video_processing_adaptsign import AdaptSignVideoProcessor
-from adaptsign_hf.modeling.video_reading_adaptsign import VideoReadError, iter_frames, probe_video
+from adaptsign_hf.modeling.video_reading_adaptsign import iter_frames, probe_video
 
 
 def load_frames(clip: Clip, video_processor: AdaptSignVideoProcessor) -> torch.Tensor | LeftOutClip:
     """Decode and resize a clip: uint8 (frames, 3, height, width), or the reason why it cannot be read."""
     try:
         return video_processor.load_video_frames(clip.path)
-    except (VideoReadError, OSError) as error:
+    except (ValueError, OSError) as error:
         return LeftOutClip(clip.name, str(error))
 
 
@@ -88,7 +88,7 @@ def probe_clips(
         try:
             num_frames.append(count_frames(clip.path, fps))
             readable.append(clip)
-        except (VideoReadError, OSError) as error:
+        except (ValueError, OSError) as error:
             left_out.append(LeftOutClip(clip.name, str(error)))
     return readable, num_frames, left_out
 

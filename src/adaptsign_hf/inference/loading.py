@@ -24,7 +24,7 @@ def load_model(
         device: Where to put the model; the machine's accelerator by default.
 
     Raises:
-        ValueError: If a directory holds no model.
+        ValueError: If a directory holds no model, or there is no such device.
     """
     folder = Path(name_or_path)
     if folder.is_dir() and not (folder / "config.json").is_file():
@@ -32,6 +32,10 @@ def load_model(
             f"Loading a model from {folder}: there is no config.json in it. "
             "Expected a directory that training wrote, such as runs/quickstart/model."
         )
+    try:
+        target = torch.empty(0, device=device or default_device()).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"Loading a model to the device {device!r}: {error}") from error
     model = AdaptSignForCTC.from_pretrained(name_or_path)
     processor = AdaptSignProcessor.from_pretrained(name_or_path)
-    return model.to(device or default_device()).eval(), processor
+    return model.to(target).eval(), processor

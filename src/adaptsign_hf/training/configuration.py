@@ -3,9 +3,10 @@
 import argparse
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -76,6 +77,8 @@ class OptimizationConfig:
     def __post_init__(self):
         if self.schedule not in ("step", "cosine"):
             raise ValueError(f"schedule is {self.schedule!r}: expected step or cosine.")
+        if self.mixed_precision not in ("no", "bf16", "fp16"):
+            raise ValueError(f"mixed_precision is {self.mixed_precision!r}: expected no, bf16 or fp16.")
         for name in ("epochs", "batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1.")
@@ -120,14 +123,18 @@ def parse_training_config(arguments: Sequence[str] | None = None) -> TrainingCon
         ValueError: If the file is missing, is not a table of fields, or has an unknown field.
         SystemExit: For wrong flags and `--help`, as argparse does.
     """
-    parser = HfArgumentParser(list(SECTIONS), description="Train AdaptSign.")
+    parser = HfArgumentParser(list(SECTIONS), description="Train AdaptSign.", allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE.yaml", help="A complete recipe; flags override its fields.")
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     known.add_argument("--config")
     path = known.parse_known_args(arguments)[0].config
     if path:
         parser.set_defaults(**read_recipe(path))
-    *sections, _ = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
+    *sections, _, unknown = parser.parse_args_into_dataclasses(
+        arguments, return_remaining_strings=True, look_for_args_file=False
+    )
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return TrainingConfig(*sections)
 
 
@@ -136,18 +143,40 @@ def read_recipe(path: str | Path) -> dict:
     Read the fields of a YAML recipe.
 
     Raises:
-        ValueError: If the file is missing, is not a table of fields, or has an unknown field.
+        ValueError: If the file is missing, is not a table of fields, has an unknown field or a value of a wrong type.
     """
     if not Path(path).is_file():
         raise ValueError(f"Reading the recipe {path}: there is no such file.")
-    recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    try:
+        recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"Reading the recipe {path}: it is no YAML: {error}") from error
     if not isinstance(recipe, dict):
         raise ValueError(f"Reading the recipe {path}: expected lines such as 'epochs: 40', found {recipe!r}.")
-    names = {option.name: option.type for section in SECTIONS for option in fields(section)}
-    for name in recipe:
-        if name not in names:
-            close = difflib.get_close_matches(str(name), names, n=1)
+    types = {name: type_ for section in SECTIONS for name, type_ in get_type_hints(section).items()}
+    for name, value in recipe.items():
+        if name not in types:
+            close = difflib.get_close_matches(str(name), types, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ValueError(f"Reading the recipe {path}: there is no field {name!r}.{hint}")
-    # YAML 1.1 reads 1e-4, without a point, as text; argparse's own conversion then applies to text defaults.
+        try:
+            recipe[name] = _convert(value, types[name])
+        except (TypeError, ValueError) as error:
+            expected = types[name].__name__ if isinstance(types[name], type) else types[name]
+            raise ValueError(f"Reading the recipe {path}: {name} is {value!r}: expected {expected}.") from error
     return recipe
+
+
+def _convert(value: Any, type_: Any) -> Any:
+    """Return a YAML value as the type of its field, or raise."""
+    if get_origin(type_) is list:
+        if not isinstance(value, list):
+            raise TypeError
+        return [_convert(item, get_args(type_)[0]) for item in value]
+    if get_origin(type_) is UnionType:  # X | None
+        return None if value is None else _convert(value, get_args(type_)[0])
+    if type_ is float and not isinstance(value, bool):
+        return float(value)  # YAML 1.1 reads 1e-4, without a point, as text
+    if type(value) is not type_:
+        raise TypeError
+    return value

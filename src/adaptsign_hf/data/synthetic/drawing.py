@@ -19,7 +19,7 @@ VISIBLE_UNITS = 3.1
 """Height of the picture in body units for a signer of average scale."""
 
 _CENTRE_OF_VIEW = 0.2j  # the point of the body that is shown in the middle of the picture
-_HAND_LENGTH = 0.62
+_HAND_LENGTH = 0.732
 _KNUCKLES = (complex(-0.20, 0.02), *(complex(x, -0.16) for x in (-0.225, -0.075, 0.075, 0.225)))
 _FINGER_LENGTHS = (0.40, 0.46, 0.50, 0.46, 0.38)
 _FINGER_RADIUS = 0.082
@@ -184,7 +184,8 @@ def draw_signer(image: Image.Image, pose: np.ndarray, signer: Signer, view: View
 def draw_background(size: int, rng: np.random.Generator) -> Image.Image:
     """A random background of `size` × `size` pixels: plain, gradient, stripes, furniture or noise."""
     kind = rng.choice(["plain", "gradient", "stripes", "furniture", "noise"])
-    first, second = (rng.integers(90, 236) + rng.integers(-25, 26, 3) for _ in range(2))
+    first = rng.integers(90, 236) + rng.integers(-25, 26, 3)
+    second = first + rng.integers(-50, 51) + rng.integers(-12, 13, 3)  # a studio wall, not a wallpaper
     ramp = np.linspace(0.0, 1.0, size)
     if kind == "gradient":
         weight = np.add.outer(ramp, rng.uniform(-1.0, 1.0) * ramp)
@@ -203,6 +204,7 @@ def draw_background(size: int, rng: np.random.Generator) -> Image.Image:
         for _ in range(rng.integers(3, 7)):
             left, top = rng.uniform(-0.1, 0.9, 2) * size
             width, height = rng.uniform(0.1, 0.5, 2) * size
-            red, green, blue = (rng.integers(60, 230) + rng.integers(-20, 21, 3)).tolist()
+            shade = first + rng.integers(-50, 51) + rng.integers(-12, 13, 3)
+            red, green, blue = shade.clip(0, 255).tolist()
             draw.rectangle((left, top, left + width, top + height), fill=(red, green, blue))
     return image
