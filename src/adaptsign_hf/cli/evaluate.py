@@ -29,6 +29,8 @@ def evaluate(
     from adaptsign_hf.inference.evaluation import evaluate_folder
     from adaptsign_hf.inference.loading import load_model
 
+    if hypotheses and not hypotheses.parent.is_dir():
+        raise ValueError(f"Writing {hypotheses}: there is no folder {hypotheses.parent}.")
     silence_loading()
     network, processor = load_model(model, device)
     evaluation = evaluate_folder(network, processor, data, split, batch_size, num_workers, strict, quiet)

@@ -96,7 +96,7 @@ def probe_clips(
 def count_frames(path: Path, fps: float | None) -> int:
     """Return the number of frames of a video at `fps`, by its header where that tells, after decoding the first."""
     info = probe_video(path)
-    next(iter_frames(path))
+    next(iter_frames(path, fps))
     if fps is None and info.num_frames:
         return info.num_frames
     if fps is not None and info.duration:

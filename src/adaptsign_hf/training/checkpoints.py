@@ -53,9 +53,9 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress) 
     accelerator.wait_for_everyone()
 
 
-def load_checkpoint(accelerator: Accelerator, folder: Path) -> None:
+def newest_checkpoint(folder: Path) -> Path:
     """
-    Go on from the newest checkpoint of a folder.
+    Find the newest checkpoint of a folder.
 
     Raises:
         ValueError: If there is none.
@@ -63,4 +63,4 @@ def load_checkpoint(accelerator: Accelerator, folder: Path) -> None:
     checkpoints = sorted(folder.glob("step_*"))
     if not checkpoints:
         raise ValueError(f"Resuming the run: there is no checkpoint in {folder}. Start it without resuming.")
-    accelerator.load_state(str(checkpoints[-1]))
+    return checkpoints[-1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast, gather_object
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Subset
@@ -86,6 +86,7 @@ class Trainer:
         accelerator, progress = self.accelerator, self.progress
         self.model.train()
         loader.set_epoch(progress.epoch)  # type: ignore[attr-defined]  # accelerate's loaders have it
+        loader.dataset.set_epoch(progress.epoch)  # type: ignore[attr-defined]  # with several processes, they do not
         batches: Iterable = accelerator.skip_first_batches(loader, progress.batches) if progress.batches else loader
         bar = tqdm(
             batches,
@@ -99,10 +100,14 @@ class Trainer:
         sums = torch.zeros(len(LOSSES), device=accelerator.device)
         count = 0
         for batch in bar:
+            progress.batches += 1
+            for clip in batch["left_out"]:
+                logger.warning("left out in epoch %d: %s: %s", progress.epoch + 1, clip.name, clip.reason)
+            if "pixel_values" not in batch and accelerator.num_processes == 1:
+                continue
             losses = self.train_step(batch)
             sums += losses
             count += 1
-            progress.batches += 1
             if count % STEPS_BETWEEN_MESSAGES == 0:
                 bar.set_postfix({name: f"{value:.2f}" for name, value in zip(LOSSES, losses.tolist(), strict=True)})
             self.checkpoint_if_due()
@@ -142,9 +147,14 @@ class Trainer:
             num_workers=self.config.data.num_workers,
             collate_fn=partial(collate_clips, processor=self.processor),
         )
+        # Without the wrapper for several processes, which would wait for one that has no clip; it also takes the
+        # BatchNorm's statistics from the main process, whose model is saved.
+        model = accelerator.unwrap_model(self.model)
+        for buffer in model.buffers():
+            broadcast(buffer)
         left_out: list[LeftOutClip] = []
         hidden = self.config.run.quiet or not accelerator.is_main_process
-        own = recognize_batches(self.model, self.processor, loader, left_out, f"scoring {split}", hidden)
+        own = recognize_batches(model, self.processor, loader, left_out, f"scoring {split}", hidden)
         hypotheses = dict(gather_object(list(own.items())))
         return count_word_errors(
             [clip.glosses for clip in dataset.clips],

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import platform
 import shutil
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, ProjectConfiguration, set_seed
+from huggingface_hub.errors import StrictDataclassError
 from torch.utils.data import DataLoader
 from transformers.utils import logging as transformers_logging
 
@@ -23,7 +25,7 @@ from adaptsign_hf.data.loading import collate_clips
 from adaptsign_hf.modeling.modeling_adaptsign import AdaptSignForCTC
 from adaptsign_hf.modeling.processing_adaptsign import AdaptSignProcessor
 from adaptsign_hf.training.building import build_model_and_processor
-from adaptsign_hf.training.checkpoints import Progress, load_checkpoint
+from adaptsign_hf.training.checkpoints import Progress, newest_checkpoint
 from adaptsign_hf.training.configuration import TrainingConfig, parse_training_config
 from adaptsign_hf.training.corpus import Corpus, list_corpus, open_corpus, render_if_absent
 from adaptsign_hf.training.loop import Trainer
@@ -47,9 +49,12 @@ def check_output_dir(config: TrainingConfig) -> None:
     See that the run's folder may be written to.
 
     Raises:
-        ValueError: If it holds a model, and neither overwriting nor resuming is asked for.
+        ValueError: If it holds a model, and neither overwriting nor resuming is asked for; or if it has no checkpoint
+            to resume from.
     """
     folder = Path(config.run.output_dir)
+    if config.run.resume_from_checkpoint:
+        newest_checkpoint(folder / "checkpoints")
     if (folder / "model").exists() and not (config.run.overwrite_output_dir or config.run.resume_from_checkpoint):
         raise ValueError(
             f"{folder} already holds a model. Choose another --output_dir, go on with it "
@@ -75,7 +80,7 @@ def train(config: TrainingConfig) -> dict:
     corpus, model, processor = prepare(config, accelerator)
     trainer, train_loader = build_trainer(config, accelerator, corpus, model, processor)
     if config.run.resume_from_checkpoint:
-        load_checkpoint(accelerator, trainer.output_dir / "checkpoints")
+        accelerator.load_state(str(newest_checkpoint(trainer.output_dir / "checkpoints")))
     dev = config.data.dev_split
     training_started = time.monotonic()
     trainer.fit(train_loader, corpus.dataset(dev, processor) if dev in corpus.clips else None)
@@ -96,6 +101,8 @@ def start_accelerator(config: TrainingConfig) -> Accelerator:
         project_config=ProjectConfiguration(project_dir=run.output_dir),
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, non_blocking=True),
     )
+    if accelerator.device.type == "cpu" and accelerator.num_processes == 1 and torch.get_num_threads() == 1:
+        torch.set_num_threads(os.cpu_count() or 1)  # `accelerate launch` leaves a lone process one core
     set_up_logging(accelerator.is_main_process)
     set_seed(run.seed)
     output_dir = Path(run.output_dir)
@@ -141,7 +148,7 @@ def prepare(config: TrainingConfig, accelerator: Accelerator) -> tuple[Corpus, A
         )
         corpus = open_corpus(listed, processor, config.data, quiet)
         report_left_out(corpus.left_out, config.data.strict)
-    except ValueError as error:
+    except (ValueError, OSError, StrictDataclassError) as error:
         logger.debug("the mistake in full", exc_info=True)
         sys.exit(f"error: {error}")
     for split, clips in corpus.clips.items():
@@ -178,6 +185,8 @@ def build_trainer(
         shuffle=True,
         num_workers=config.data.num_workers,
         collate_fn=partial(collate_clips, processor=processor),
+        # Its own: starting a loader draws a number, and a resumed run starts one more inside its epoch.
+        generator=torch.Generator().manual_seed(config.run.seed),
     )
     optimizer = build_optimizer(model, config.optimization)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)

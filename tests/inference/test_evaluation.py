@@ -1,0 +1,87 @@
+import gc
+
+import pytest
+
+from adaptsign_hf.data.folder import clips_of_split
+from adaptsign_hf.inference.evaluation import evaluate_folder
+from adaptsign_hf.inference.recognition import recognize_video
+from adaptsign_hf.metrics.word_errors import count_word_errors
+
+
+def evaluate(model_and_processor, corpus, **options):
+    return evaluate_folder(*model_and_processor, corpus, "test", quiet=True, **options)
+
+
+def test_the_score_is_that_of_the_single_videos(model_and_processor, corpus, clips):
+    evaluation = evaluate(model_and_processor, corpus)
+    tested = clips_of_split(clips, "test")
+    assert evaluation.clips == tested
+    assert evaluation.hypotheses == [recognize_video(*model_and_processor, clip.path) for clip in tested]
+    references = [clip.glosses for clip in tested]
+    assert evaluation.errors == count_word_errors(references, [text.split() for text in evaluation.hypotheses])
+    assert evaluation.errors.clips == 4
+    assert evaluation.left_out == []
+    assert len(set(evaluation.hypotheses)) == 4  # else there is nothing to confuse
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 3}, {"batch_size": 2, "num_workers": 2}])
+def test_batches_and_workers_change_nothing(model_and_processor, corpus, options):
+    gc.collect()  # nothing of earlier tests is left for a forked worker to clear away
+    assert evaluate(model_and_processor, corpus, **options) == evaluate(model_and_processor, corpus)
+
+
+def test_a_model_in_training_mode_scores_the_same(model_and_processor, corpus):
+    expected = evaluate(model_and_processor, corpus)
+    model_and_processor[0].train()
+    assert evaluate(model_and_processor, corpus) == expected
+    assert not model_and_processor[0].training
+
+
+def break_two(corpus):
+    """Empty one test video, and name another that is not there."""
+    (corpus / "videos" / "testset_00001.mp4").write_bytes(b"")
+    with (corpus / "metadata.csv").open("a") as metadata:
+        metadata.write("gone.mp4,SUN,,test\n")
+
+
+def test_clips_that_cannot_be_read_are_named_and_not_scored(model_and_processor, corpus, caplog):
+    whole = evaluate(model_and_processor, corpus)
+    break_two(corpus)
+    evaluation = evaluate(model_and_processor, corpus, batch_size=2)
+    left_out = {"gone.mp4", "videos/testset_00001.mp4"}
+    assert {clip.name for clip in evaluation.left_out} == left_out
+    assert [clip.name for clip in evaluation.clips] == [clip.name for clip in whole.clips if clip.name not in left_out]
+    assert evaluation.hypotheses == [
+        text for clip, text in zip(whole.clips, whole.hypotheses, strict=True) if clip.name not in left_out
+    ]
+    assert evaluation.errors.clips == 3
+    for name in left_out:
+        assert name in caplog.text
+
+
+def test_strict_makes_them_an_error(model_and_processor, corpus):
+    break_two(corpus)
+    with pytest.raises(ValueError, match=r"gone\.mp4: there is no such file\n.*testset_00001\.mp4: .*\n.*--strict"):
+        evaluate(model_and_processor, corpus, strict=True)
+
+
+def test_glosses_that_the_model_cannot_read_are_named(model_and_processor, corpus, clips, caplog):
+    evaluate(model_and_processor, corpus)
+    unknown = {gloss for clip in clips_of_split(clips, "test") for gloss in clip.glosses} - set(
+        model_and_processor[1].tokenizer.glosses
+    )
+    assert f"{len(unknown)} gloss(es) of the split 'test'" in caplog.text
+
+
+def test_a_split_without_a_readable_video_is_an_error(model_and_processor, corpus):
+    for video in (corpus / "videos").glob("testset_*"):
+        video.write_bytes(b"")
+    with pytest.raises(ValueError, match="none of the videos of the split 'test' can be read"):
+        evaluate(model_and_processor, corpus)
+
+
+def test_an_unknown_split_and_a_missing_folder_are_told(model_and_processor, corpus, tmp_path):
+    with pytest.raises(ValueError, match=r"\['test', 'train'\]"):
+        evaluate_folder(*model_and_processor, corpus, "dev")
+    with pytest.raises(ValueError, match="no folder"):
+        evaluate_folder(*model_and_processor, tmp_path / "nowhere", "test")
