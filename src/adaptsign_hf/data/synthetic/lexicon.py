@@ -144,7 +144,7 @@ _SIGNS = (
     # at the head
     Sign("HELLO", Handshape.FLAT, Place.FOREHEAD, Movement.AWAY),
     Sign("KNOW", Handshape.FLAT, Place.FOREHEAD, Movement.TAP),
-    Sign("THINK", Handshape.POINT, Place.FOREHEAD, Movement.TAP),
+    Sign("THINK", Handshape.POINT, Place.FOREHEAD, Movement.CIRCLE),
     Sign("PHONE", Handshape.Y, Place.FOREHEAD, Movement.SHAKE),
     Sign("THANKS", Handshape.FLAT, Place.CHIN, Movement.AWAY),
     Sign("SEE", Handshape.V, Place.CHIN, Movement.CIRCLE),
