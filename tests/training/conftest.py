@@ -55,6 +55,12 @@ def flags():
     return make
 
 
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before(monkeypatch):
+    """A run in a lone process takes all cores; these are too small for that, and other tests share the process."""
+    monkeypatch.setattr("adaptsign_hf.training.run.os.cpu_count", lambda: 1)
+
+
 @pytest.fixture
 def train_here(flags, monkeypatch):
     """Train within this process, of whose earlier runs accelerate would remember the devices and the loaders."""
