@@ -175,8 +175,13 @@ def _iter_file(path: Path, fps: float | None) -> Iterator[np.ndarray]:
         frames = _decode(path, container, stream)
         if fps is not None:
             frames = _resample(frames, stream, fps)
-        for frame in frames:
-            yield _upright_rgb(frame)
+        matrix: list[int] | None = None
+        for index, frame in enumerate(frames):
+            if index == 0:
+                # Asked of one frame only: PyAV ties a frame and its side data into a cycle, which would keep every
+                # full-size frame, and the threads of its conversion, until the garbage collector comes.
+                matrix = _display_matrix(frame)
+            yield _upright_rgb(frame, matrix)
 
 
 def _decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -258,15 +263,21 @@ def _resample(frames: Iterator[VideoFrame], stream: VideoStream, fps: float) -> 
         instant += step
 
 
-def _upright_rgb(frame: VideoFrame) -> np.ndarray:
-    """A frame as displayed, (height, width, 3) uint8: turned by quarters and mirrored as its display matrix says."""
-    pixels = frame.to_ndarray(format="rgb24")
+def _display_matrix(frame: VideoFrame) -> list[int] | None:
+    """The nine numbers that say how a video is turned and mirrored for display; None if it is shown as stored."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return None
+    return np.frombuffer(matrix, dtype=np.int32).tolist()  # type: ignore[call-overload]  # PyAV's stub knows it not
+
+
+def _upright_rgb(frame: VideoFrame, matrix: list[int] | None) -> np.ndarray:
+    """A frame as displayed, (height, width, 3) uint8: turned by quarters and mirrored as the display matrix says."""
+    pixels = frame.to_ndarray(format="rgb24")
     if matrix is None:
         return pixels
     # The stored point (x, y) is shown at (a·x + c·y, b·x + d·y).
-    numbers = np.frombuffer(matrix, dtype=np.int32)  # type: ignore[call-overload]  # PyAV's stub knows it not
-    a, b, _, c, d = numbers[:5].tolist()
+    a, b, _, c, d = matrix[:5]
     if abs(b) > abs(a):
         pixels, a, d = pixels.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

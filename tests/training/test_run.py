@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,8 @@ def test_what_is_frozen_stays_and_what_is_trained_moves(finished, corpus, flags)
     for name, parameter in initial.named_parameters():
         assert torch.equal(saved[name], parameter) != parameter.requires_grad, name
     frozen = {name for name, parameter in initial.named_parameters() if not parameter.requires_grad}
-    assert any(name.endswith("mlp.fc1.weight") for name in frozen)
+    clip = {name for name in saved if ".vision_model." in name and ".adaptsign_" not in name}
+    assert frozen == clip
 
 
 def test_a_folder_with_a_model_is_not_overwritten(finished, corpus, flags):
@@ -194,19 +196,27 @@ def test_the_same_seed_gives_the_same_model(corpus, train_here, tmp_path):
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
 
 
-SCRIPT_THAT_TELLS_ITS_ITEMS = """
+SCRIPT_THAT_TELLS = """
 import sys
 from adaptsign_hf.data.loading import ClipDataset
-from adaptsign_hf.training.run import main
+from adaptsign_hf.training import loop, run
+
+def tell(*words):
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+    sys.stdout.flush()
 
 def get(self, index):
     if self.augmentation is not None:
-        sys.stdout.write(f"{self.epoch} {index}\\n")
-        sys.stdout.flush()
-    return original(self, index)
+        tell("item", self.epoch, index)
+    return get_item(self, index)
 
-original, ClipDataset.__getitem__ = ClipDataset.__getitem__, get
-main()
+def recognize(model, *arguments):
+    tell("statistics", model.convolutions.blocks[0].batch_norm.running_mean.sum().item())
+    return recognize_batches(model, *arguments)
+
+get_item, ClipDataset.__getitem__ = ClipDataset.__getitem__, get
+recognize_batches, loop.recognize_batches = loop.recognize_batches, recognize
+run.main()
 """
 
 
@@ -214,11 +224,15 @@ def test_two_processes_train_on_each_clip_and_score_each_once(corpus, flags, tmp
     # After each epoch only one process has a clip to score; at the end both have, but not equally many.
     splits = {"dev_split": "test_signer", "test_splits": ["dev", "test"]}
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    (tmp_path / "spy.py").write_text(SCRIPT_THAT_TELLS_ITS_ITEMS)
-    result = command_line(flags(corpus, tmp_path, batch_size=1, **splits), launcher, str(tmp_path / "spy.py"))
+    (tmp_path / "tell.py").write_text(SCRIPT_THAT_TELLS)
+    result = command_line(flags(corpus, tmp_path, batch_size=1, **splits), launcher, str(tmp_path / "tell.py"))
     assert result.returncode == 0, result.stderr
-    items = [tuple(map(int, line.split())) for line in result.stdout.splitlines()]
-    assert sorted(items) == [(epoch, index) for epoch in range(2) for index in range(6)]
+    told = [line.split() for line in result.stdout.splitlines()]
+    items = sorted((int(words[1]), int(words[2])) for words in told if words[0] == "item")
+    assert items == [(epoch, index) for epoch in range(2) for index in range(6)]
+    statistics = Counter(words[1] for words in told if words[0] == "statistics")
+    assert len(statistics) == 2  # of two epochs, in each the same in both processes
+    assert all(count % 2 == 0 for count in statistics.values())
     assert read_report(tmp_path)["processes"] == 2
     assert result.stderr.count("report: ") == 1
     assert last_weights(tmp_path)[0] == "step_00000006"  # 6 clips, 2 at a step, 2 epochs

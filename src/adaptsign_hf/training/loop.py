@@ -72,7 +72,7 @@ class Trainer:
                 errors = self.score(dev_dataset, "dev")
                 wer = errors.wer
                 row["dev_wer"] = wer
-            if dev_dataset is None or wer < progress.best_wer:
+            if dev_dataset is None or wer <= progress.best_wer:  # of equals the later, which has learnt longer
                 progress.best_wer = wer
                 self.save_model()
             progress.history.append(row)
