@@ -33,7 +33,7 @@ from adaptsign_hf.data.synthetic.sentences import Clip, clip_seed, draw_clip
 logger = logging.getLogger(__name__)
 
 # Raised whenever the same configuration gives other pictures than before.
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 
 # Starting a process costs about as much as rendering this many clips.
 _CLIPS_WORTH_A_PROCESS = 16
