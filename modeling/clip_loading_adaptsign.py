@@ -1,10 +1,11 @@
-"""Starting an AdaptSign network from a CLIP checkpoint."""
+"""Starting an AdaptSign network from CLIP: its weights copied from a checkpoint, or shared with a CLIP in memory."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CLIPVisionModelWithProjection
+from torch import nn
+from transformers import CLIPVisionModel, CLIPVisionModelWithProjection
 
 from .configuration_adaptsign import AdaptSignConfig
 
@@ -17,13 +18,13 @@ class ClipImageEncoder(CLIPVisionModelWithProjection):
     _keys_to_ignore_on_load_unexpected = [r"^text_", r"^logit_scale$"]  # noqa: RUF012 - transformers' own form
 
 
-def start_from_clip(model_class: type, name_or_path: str | Path, config: AdaptSignConfig | None, fields: dict) -> Any:
+def start_from_clip(model_class: type, clip: Any, config: AdaptSignConfig | None, fields: dict) -> Any:
     """
-    Build a `model_class` around the image encoder of a CLIP checkpoint; see `AdaptSignForCTC.from_clip`.
+    Build a `model_class` around the image encoder of CLIP; see `AdaptSignForCTC.from_clip`.
 
     Args:
         model_class: `AdaptSignForCTC`.
-        name_or_path: A directory or a name on the Hub.
+        clip: A directory, a name on the Hub, or a `CLIPVisionModel` whose tensors are shared.
         config: Sizes of the rest, or None.
         fields: Fields of `AdaptSignConfig` instead of a `config`.
 
@@ -32,8 +33,27 @@ def start_from_clip(model_class: type, name_or_path: str | Path, config: AdaptSi
     """
     if config is not None and fields:
         raise ValueError(f"from_clip got a config and the fields {sorted(fields)}: give one or the other.")
+    vision_model, projection = (clip, None) if isinstance(clip, CLIPVisionModel) else read_clip(clip)
+    config = AdaptSignConfig(**fields) if config is None else config
+    model = model_class(AdaptSignConfig(**{**config.to_diff_dict(), "vision_config": vision_model.config.to_dict()}))
+    model.to(device=vision_model.device, dtype=vision_model.dtype)
+    share_clip(model, vision_model)
+    with torch.no_grad():
+        model.base_model.aggregator.class_norm.load_state_dict(vision_model.post_layernorm.state_dict())
+        if projection is not None:
+            model.base_model.aggregator.projection.weight.copy_(projection)
+    return model
+
+
+def read_clip(name_or_path: str | Path) -> tuple[CLIPVisionModel, torch.Tensor | None]:
+    """
+    Read the image encoder and, where there is one, the projection of a CLIP checkpoint.
+
+    Raises:
+        ValueError: If the checkpoint has no CLIP image encoder.
+    """
     loaded: Any = ClipImageEncoder.from_pretrained(
-        name_or_path, output_loading_info=True, ignore_mismatched_sizes=True
+        name_or_path, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
     )
     clip, info = loaded
     absent = set(info["missing_keys"]) - {PROJECTION} | {name for name, *_ in info["mismatched_keys"]}
@@ -42,24 +62,39 @@ def start_from_clip(model_class: type, name_or_path: str | Path, config: AdaptSi
             f"{name_or_path} is not a CLIP checkpoint with an image encoder: {len(absent)} of its tensors are "
             f"missing or of another size than its configuration says, such as {min(absent)}."
         )
-    vision_config = clip.config.to_dict()
-    config = AdaptSignConfig(**fields) if config is None else config
-    config = AdaptSignConfig(**{**config.to_diff_dict(), "vision_config": vision_config})
-    model = model_class(config)
-    copy_clip_weights(clip, model, with_projection=PROJECTION not in info["missing_keys"])
-    return model
+    projection = None if PROJECTION in info["missing_keys"] else clip.visual_projection.weight
+    return clip.vision_model, projection
 
 
-@torch.no_grad()
-def copy_clip_weights(clip: CLIPVisionModelWithProjection, model: Any, with_projection: bool) -> None:
-    """Copy CLIP's image encoder into the frozen part, and its last two steps into their trained counterparts."""
-    vision_model, aggregator = model.base_model.vision_model, model.base_model.aggregator
-    targets = {name.replace(".base_layer.", "."): value for name, value in vision_model.state_dict().items()}
-    for name, value in clip.vision_model.state_dict().items():
-        targets[name].copy_(value)
-    aggregator.class_norm.load_state_dict(clip.vision_model.post_layernorm.state_dict())
-    if with_projection:
-        aggregator.projection.weight.copy_(clip.visual_projection.weight)
+def clip_tensors(vision_model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return CLIP's own parameters, by the names they have without adapters."""
+    named = vision_model.named_parameters()
+    return {name.replace(".base_layer.", "."): value for name, value in named if ".default" not in name}
 
 
-__all__ = ["start_from_clip"]
+def share_clip(model: Any, vision_model: CLIPVisionModel) -> None:
+    """
+    Make a model use the very parameters of a CLIP in memory, frozen, instead of its own: one backbone, many models.
+
+    Args:
+        model: An `AdaptSignForCTC` or `AdaptSignModel`, with or without adapters.
+        vision_model: A CLIP of the same sizes, bare or with adapters, such as `other.base_model.vision_model`.
+
+    Raises:
+        ValueError: If the sizes of the two differ.
+    """
+    shared, own = clip_tensors(vision_model), model.base_model.vision_model
+    for name, parameter in list(own.named_parameters()):
+        clip_name = name.replace(".base_layer.", ".")
+        if clip_name not in shared:
+            continue  # an adapter
+        if shared[clip_name].shape != parameter.shape:
+            raise ValueError(
+                f"Sharing a CLIP: its {clip_name} has shape {tuple(shared[clip_name].shape)}, but this model's has "
+                f"{tuple(parameter.shape)}: they must be of the same architecture."
+            )
+        module, _, leaf = name.rpartition(".")
+        setattr(own.get_submodule(module), leaf, shared[clip_name].requires_grad_(False))
+
+
+__all__ = ["clip_tensors", "read_clip", "share_clip", "start_from_clip"]

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers import CLIPVisionModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .adapters_adaptsign import find_adapter, inject_adapters, load_adapter_only
 from .aggregation_adaptsign import AdaptSignAggregator, CrossFrameProducts
 from .clip_loading_adaptsign import start_from_clip
 from .configuration_adaptsign import AdaptSignConfig
@@ -25,7 +26,7 @@ from .temporal_adaptsign import (
     padded_length,
     padded_sources,
 )
-from .tuner_adaptsign import AdaptSignAdapterConfig, AdaptSignLayer
+from .tuner_adaptsign import AdaptSignLayer
 
 
 @dataclass
@@ -77,7 +78,7 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
     input_modalities = ["video"]  # noqa: RUF012 - transformers' own form
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["CLIPVisionEmbeddings", "AdaptSignLayer", "AggregationBlock"]  # noqa: RUF012
+    _no_split_modules = ["CLIPVisionEmbeddings", "CLIPEncoderLayer", "AdaptSignLayer", "AggregationBlock"]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -95,6 +96,7 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
             super()._init_weights(module)
 
     @torch.no_grad()
+    @init.guard_torch_init_functions()  # PEFT's own initialisation must leave loaded tensors alone, too
     def initialize_weights(self) -> None:
         """Initialise what no checkpoint gave, then the adapters, which CLIP's own initialisation does not know."""
         super().initialize_weights()
@@ -102,6 +104,9 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
             if isinstance(module, AdaptSignLayer):
                 for name in module.active_adapters:
                     module.initialize_adapter(name)
+            elif isinstance(module, LoraLayer):
+                for name in module.active_adapters:
+                    module.reset_lora_parameters(name, init_lora_weights=True)
 
     def freeze_backbone(self) -> None:
         """Freeze all of CLIP and leave its active adapters, and all the rest, trainable."""
@@ -110,11 +115,36 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
         for module in vision_model.modules():
             if isinstance(module, BaseTunerLayer) and not module.disable_adapters:
                 module.set_adapter(module.active_adapters)
+        if self.config.freeze_query_and_first_prefixes:
+            self.base_model.aggregator.query.requires_grad_(False)
+            for name, parameter in vision_model.named_parameters():
+                if name.startswith("encoder.layers.0.adaptsign_prefix_"):
+                    parameter.requires_grad_(False)
 
     @classmethod
-    def from_pretrained(cls, *args, **kwargs):
-        """Load as `PreTrainedModel.from_pretrained` does, and freeze CLIP again, which that function un-freezes."""
-        loaded = super().from_pretrained(*args, **kwargs)
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, clip=None, **kwargs):
+        """
+        Load a full checkpoint, or an adapter directory together with the CLIP it belongs to; CLIP is frozen.
+
+        Args:
+            pretrained_model_name_or_path: A directory or a name on the Hub.
+            args: As `PreTrainedModel.from_pretrained` takes them.
+            clip: For an adapter directory, the CLIP to use instead of the one it names: a directory, a name on the
+                Hub, or a `CLIPVisionModel`, whose tensors the model then shares.
+            kwargs: As `PreTrainedModel.from_pretrained` takes them.
+
+        Raises:
+            ValueError: If the adapter names no CLIP and none is given, or the two do not belong together.
+        """
+        load = super().from_pretrained
+        if find_adapter(pretrained_model_name_or_path, kwargs) is not None:
+            return load_adapter_only(load, cls, pretrained_model_name_or_path, clip, kwargs)
+        if clip is not None:
+            raise ValueError(
+                f"Loading {pretrained_model_name_or_path}: a clip is given, but this is no directory of an adapter "
+                "alone, which could use it. Leave clip out."
+            )
+        loaded = load(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.freeze_backbone()
         return loaded
@@ -127,11 +157,7 @@ class AdaptSignModel(AdaptSignPreTrainedModel):
         super().__init__(config)
         vision = config.vision
         self.vision_model = CLIPVisionModel._from_config(vision)
-        if config.inject_adapters:
-            adapters = AdaptSignAdapterConfig(
-                reduction=config.adapter_reduction, num_prefix_tokens=config.num_prefix_tokens
-            )
-            inject_adapter_in_model(adapters, self.vision_model)
+        inject_adapters(self.vision_model, config)
         self.aggregator = AdaptSignAggregator(
             width=vision.hidden_size,
             num_layers=vision.num_hidden_layers,
@@ -324,13 +350,16 @@ class AdaptSignForCTC(AdaptSignPreTrainedModel):
             setattr(self, name, new)
 
     @classmethod
-    def from_clip(cls, name_or_path: str | Path, config: AdaptSignConfig | None = None, **kwargs) -> "AdaptSignForCTC":
+    def from_clip(
+        cls, clip: str | Path | CLIPVisionModel, config: AdaptSignConfig | None = None, **kwargs
+    ) -> "AdaptSignForCTC":
         """
-        Start from a CLIP checkpoint: its image encoder, its projection and its last normalisation.
+        Start from CLIP: its image encoder, its projection and its last normalisation.
 
         Args:
-            name_or_path: A directory or a name on the Hub, of a `CLIPModel`, `CLIPVisionModel` or
-                `CLIPVisionModelWithProjection`. Without a projection in it, ours starts at random.
+            clip: A directory or a name on the Hub, of a `CLIPModel`, `CLIPVisionModel` or
+                `CLIPVisionModelWithProjection`; or a `CLIPVisionModel` in memory, whose tensors the model then shares,
+                so that many models have one backbone. Without a projection in it, ours starts at random.
             config: Sizes of the rest; its `vision_config` is replaced by the checkpoint's.
             kwargs: Fields of `AdaptSignConfig` instead of a `config`, such as `vocab_size`.
 
@@ -340,7 +369,7 @@ class AdaptSignForCTC(AdaptSignPreTrainedModel):
         Raises:
             ValueError: If both a `config` and fields are given, or the checkpoint has no CLIP image encoder.
         """
-        return start_from_clip(cls, name_or_path, config, kwargs)
+        return start_from_clip(cls, clip, config, kwargs)
 
 
 __all__ = [

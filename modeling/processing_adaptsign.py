@@ -22,6 +22,24 @@ class AdaptSignProcessor(ProcessorMixin):
     def __init__(self, video_processor: AdaptSignVideoProcessor, tokenizer: AdaptSignTokenizer):
         super().__init__(video_processor, tokenizer)
 
+    @classmethod
+    def from_glosses(cls, glosses: Sequence[str], image_size: int, fps: float | None = None) -> "AdaptSignProcessor":
+        """Build the processor of a new model.
+
+        Args:
+            glosses: The vocabulary; they get the ids 1, 2, … in this order.
+            image_size: Side of the crop in pixels. Frames are resized to 8/7 of it first (paper: 256 for 224).
+            fps: Frames a second to which videos are resampled; None keeps them as they are.
+
+        Raises:
+            ValueError: A gloss is empty, holds white space, equals the blank or comes twice.
+        """
+        size = round(image_size * 256 / 224)
+        video_processor = AdaptSignVideoProcessor(
+            size={"height": size, "width": size}, crop_size={"height": image_size, "width": image_size}, fps=fps
+        )
+        return cls(video_processor, AdaptSignTokenizer.from_glosses(glosses))
+
     @property
     def model_input_names(self) -> list[str]:
         """Names of everything a call can return."""

@@ -13,7 +13,14 @@ INSTALLED = sorted(path for path in PACKAGE.rglob("*.py") if "modeling" not in p
 
 # Published beside weights: what it needs has to be there wherever transformers, peft and PyAV are.
 MODELING_MAY_IMPORT = {"torch", "torchvision", "transformers", "peft"}
-MODELING_MAY_IMPORT |= {"av", "PIL", "numpy", "tokenizers", "huggingface_hub"}  # to read videos and glosses
+MODELING_MAY_IMPORT |= {
+    "av",
+    "PIL",
+    "numpy",
+    "tokenizers",
+    "huggingface_hub",
+    "safetensors",
+}  # for videos, glosses and files
 MODELING_MAY_IMPORT |= sys.stdlib_module_names
 
 # Each room, and what it may import beside itself. Rooms of one level keep apart, but for one thing: what a clip is

@@ -19,7 +19,7 @@ def test_defaults_are_the_papers():
     assert config.blank_id == config.pad_token_id == 0
     assert config.normalize_classifier
     assert config.share_classifier
-    assert config.inject_adapters
+    assert config.adapter == "adaptsign"
 
 
 def test_vision_config_may_be_a_dict_or_an_object():

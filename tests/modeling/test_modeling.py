@@ -357,7 +357,7 @@ def test_activation_checkpointing_keeps_every_gradient(tiny_model):
 
 
 def test_a_skeleton_has_no_adapters(tiny_config):
-    config = AdaptSignConfig(**{**tiny_config.to_diff_dict(), "inject_adapters": False})
+    config = AdaptSignConfig(**{**tiny_config.to_diff_dict(), "adapter": None})
     model = AdaptSignForCTC(config)
     assert not any("adaptsign_" in name for name, _ in model.named_parameters())
     for name, parameter in model.named_parameters():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from adaptsign_hf.cli import environment, evaluate, predict, synthesize
+from adaptsign_hf.cli import convert, environment, evaluate, predict, synthesize
 from adaptsign_hf.version import __version__
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("convert")(convert.convert)
 app.command("synthesize")(synthesize.synthesize)
 app.command("env")(environment.env)
 

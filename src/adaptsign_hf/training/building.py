@@ -10,7 +10,6 @@ from adaptsign_hf.modeling.configuration_adaptsign import AdaptSignConfig
 from adaptsign_hf.modeling.modeling_adaptsign import AdaptSignForCTC
 from adaptsign_hf.modeling.processing_adaptsign import AdaptSignProcessor
 from adaptsign_hf.modeling.tokenization_adaptsign import AdaptSignTokenizer
-from adaptsign_hf.modeling.video_processing_adaptsign import AdaptSignVideoProcessor
 from adaptsign_hf.training.configuration import ModelConfig
 
 
@@ -36,8 +35,11 @@ def build_model_and_processor(
         return continue_from(config.pretrained, glosses)
     sizes: dict = {
         "vocab_size": len(glosses) + 1,
+        "adapter": config.adapter,
         "adapter_reduction": config.adapter_reduction,
+        "lora_rank": config.lora_rank,
         "num_prefix_tokens": config.num_prefix_tokens,
+        "freeze_query_and_first_prefixes": config.freeze_query_and_first_prefixes,
         "hidden_size": config.hidden_size,
         "lstm_dropout": config.lstm_dropout,
         "distillation_loss_weight": config.distillation_loss_weight,
@@ -45,7 +47,7 @@ def build_model_and_processor(
     model = AdaptSignForCTC.from_clip(config.clip, **sizes) if config.clip else build_random_model(config, sizes)
     image_size = model.config.vision.image_size
     assert isinstance(image_size, int)
-    return model, build_processor(glosses, image_size, fps)
+    return model, AdaptSignProcessor.from_glosses(glosses, image_size, fps)
 
 
 def continue_from(name_or_path: str, glosses: list[str]) -> tuple[AdaptSignForCTC, AdaptSignProcessor]:
@@ -90,19 +92,3 @@ def draw_embeddings(embeddings: CLIPVisionEmbeddings, position_std: float) -> No
     filters.normal_(std=2 / math.sqrt(filters[0].numel()))
     filters.sub_(filters.mean(dim=(2, 3), keepdim=True))
     embeddings.position_embedding.weight.normal_(std=position_std)
-
-
-def build_processor(glosses: list[str], image_size: int, fps: float | None) -> AdaptSignProcessor:
-    """
-    Build the processor of a new model.
-
-    Args:
-        glosses: The vocabulary, in the order of the ids.
-        image_size: Side of the crop in pixels; frames are first resized to 8/7 of it (256 for 224), as the paper does.
-        fps: Frames a second to which videos are resampled, or None.
-    """
-    size = round(image_size * 256 / 224)
-    video_processor = AdaptSignVideoProcessor(
-        size={"height": size, "width": size}, crop_size={"height": image_size, "width": image_size}, fps=fps
-    )
-    return AdaptSignProcessor(video_processor, AdaptSignTokenizer.from_glosses(glosses))

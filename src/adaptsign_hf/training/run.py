@@ -175,7 +175,7 @@ def build_trainer(
 ) -> tuple[Trainer, DataLoader]:
     """Hand model, optimizer and training clips to accelerate, and register what checkpoints hold beside them."""
     if config.optimization.activation_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     if accelerator.num_processes > 1 and accelerator.device.type != "cpu":
         model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # torch has no such thing for CPUs
     dataset = corpus.dataset(config.data.train_split, processor, config.augmentation, config.run.seed)

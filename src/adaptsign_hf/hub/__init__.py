@@ -1,0 +1,1 @@
+"""Weights from elsewhere, and weights for others: conversion of the released checkpoints."""
