@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftConfig, inject_adapter_in_model
 from safetensors.torch import load_file, save_file
-from transformers import CLIPVisionModel
+from transformers import CLIPVisionModel, PreTrainedConfig
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import cached_file
 
 from .clip_loading_adaptsign import clip_tensors, read_clip, share_clip
@@ -85,6 +86,9 @@ def save_adapter(model: Any, folder: str | Path, clip: str | None) -> None:
     tensors = {peft: state[ours].contiguous() for ours, peft in adapter_tensor_names(model).items()}
     Path(folder).mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__]
+    if model.is_remote_code():
+        model.config.name_auto_classes()
+        custom_object_save(model, str(folder), config=model.config)
     model.config.save_pretrained(folder)
     adapters.save_pretrained(str(folder))
     save_file(tensors, Path(folder) / ADAPTER_WEIGHTS, metadata={"format": "pt"})
@@ -131,7 +135,7 @@ def load_adapter_only(load: Callable, model_class: type, name_or_path: Any, clip
     path = find_adapter(name_or_path, options)
     assert path is not None
     config = options.pop("config", None)
-    if not isinstance(config, AdaptSignConfig):
+    if not isinstance(config, PreTrainedConfig):
         config, options = AdaptSignConfig.from_pretrained(name_or_path, return_unused_kwargs=True, **options)
     clip = named_clip(name_or_path, options) if clip is None else clip
     if clip is None:

@@ -91,6 +91,18 @@ class AdaptSignConfig(PreTrainedConfig):
         assert self.pad_token_id is not None
         return self.pad_token_id
 
+    def name_auto_classes(self) -> None:
+        """
+        Name the classes that load a directory with the code beside its weights.
+
+        By hand, because a class tells of one auto class only, but a directory can be loaded with the head or without.
+        """
+        self.auto_map = {
+            "AutoConfig": "configuration_adaptsign.AdaptSignConfig",
+            "AutoModel": "modeling_adaptsign.AdaptSignModel",
+            "AutoModelForCTC": "modeling_adaptsign.AdaptSignForCTC",
+        }
+
     def validate_architecture(self):
         """Refuse sizes that no network can have; called by transformers on construction."""
         if self.hidden_size % 2:

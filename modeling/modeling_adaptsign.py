@@ -121,6 +121,12 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
                 if name.startswith("encoder.layers.0.adaptsign_prefix_"):
                     parameter.requires_grad_(False)
 
+    def save_pretrained(self, *args, **kwargs) -> None:
+        """Save as `PreTrainedModel.save_pretrained` does, and name both models to the Auto classes, for remote code."""
+        if self.is_remote_code():
+            self.config.name_auto_classes()
+        super().save_pretrained(*args, **kwargs)
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, clip=None, **kwargs):
         """
@@ -152,6 +158,8 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
 
 class AdaptSignModel(AdaptSignPreTrainedModel):
     """Video to one feature a frame: frozen CLIP with adapters, aggregation, cross-frame attention; no head."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^convolutions\.", r"^bilstm\.", r"^(conv_)?classifier\."]  # noqa: RUF012
 
     def __init__(self, config: AdaptSignConfig):
         super().__init__(config)

@@ -1,4 +1,9 @@
-"""Makes transformers' Auto classes know AdaptSign; `import adaptsign_hf` imports this module."""
+"""
+Makes transformers' Auto classes know AdaptSign; `import adaptsign_hf` imports this module.
+
+It also makes every `save_pretrained` put the files of `modeling/` beside the weights, so that a saved directory loads
+where this package is not installed, with `trust_remote_code=True`.
+"""
 
 from transformers import (
     AutoConfig,
@@ -21,3 +26,10 @@ AutoModelForCTC.register(AdaptSignConfig, AdaptSignForCTC, exist_ok=True)
 AutoVideoProcessor.register(AdaptSignConfig, AdaptSignVideoProcessor, exist_ok=True)
 AutoTokenizer.register(AdaptSignConfig, fast_tokenizer_class=AdaptSignTokenizer, exist_ok=True)
 AutoProcessor.register(AdaptSignConfig, AdaptSignProcessor, exist_ok=True)
+
+AdaptSignConfig.register_for_auto_class()
+AdaptSignModel.register_for_auto_class("AutoModel")
+AdaptSignForCTC.register_for_auto_class("AutoModelForCTC")
+AdaptSignVideoProcessor.register_for_auto_class()
+AdaptSignTokenizer.register_for_auto_class()
+AdaptSignProcessor.register_for_auto_class()

@@ -286,8 +286,9 @@ def test_a_clip_that_vanishes_does_not_end_a_run(own_corpus, train_here, tmp_pat
     assert "trainset_00000.mp4" in caplog.text
 
 
-def test_without_a_dev_split_the_last_model_is_kept(corpus, train_here, tmp_path):
-    report = train_here(corpus, tmp_path, dev_split="nothing", test_splits=["test"])
+@pytest.mark.parametrize("dev_split", ["nothing", None])
+def test_without_a_dev_split_the_last_model_is_kept(corpus, train_here, tmp_path, dev_split):
+    report = train_here(corpus, tmp_path, dev_split=dev_split, test_splits=["test"])
     assert list(report["scores"]) == ["test"]
     saved = load_file(tmp_path / "model" / "model.safetensors")
     for name, value in last_weights(tmp_path)[1].items():

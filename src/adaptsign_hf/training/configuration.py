@@ -27,7 +27,7 @@ class DataConfig:
 
     data_dir: str = _option("data", "Folder of videos with metadata.csv: file_name,gloss[,signer,split].")
     train_split: str = _option("train", "Split to train on; the vocabulary comes from it.")
-    dev_split: str = _option("dev", "Split scored after each epoch, to keep the best model.")
+    dev_split: str | None = _option("dev", "Split scored after each epoch, to keep the best model; null: the last.")
     test_splits: list[str] = _option(["test"], "Splits scored at the end with the best model.")
     fps: float | None = _option(None, "Frames a second to which videos are resampled; null keeps them as they are.")
     cache_frames: bool = _option(False, "Decode all clips once and keep them in memory (small corpora).")

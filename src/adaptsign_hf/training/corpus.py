@@ -61,9 +61,9 @@ def list_corpus(config: DataConfig) -> Corpus:
     """
     clips, left_out = read_folder(config.data_dir)
     splits = [config.train_split, *config.test_splits]
-    if any(clip.split == config.dev_split for clip in clips):
+    if config.dev_split and any(clip.split == config.dev_split for clip in clips):
         splits.insert(1, config.dev_split)
-    else:
+    elif config.dev_split:
         logger.warning("there is no split %r: no model is chosen, the last one is kept", config.dev_split)
     return Corpus({split: clips_of_split(clips, split) for split in dict.fromkeys(splits)}, left_out)
 

@@ -83,7 +83,7 @@ def train(config: TrainingConfig) -> dict:
         accelerator.load_state(str(newest_checkpoint(trainer.output_dir / "checkpoints")))
     dev = config.data.dev_split
     training_started = time.monotonic()
-    trainer.fit(train_loader, corpus.dataset(dev, processor) if dev in corpus.clips else None)
+    trainer.fit(train_loader, corpus.dataset(dev, processor) if dev and dev in corpus.clips else None)
     training_seconds = time.monotonic() - training_started
     scores = score_best_model(config, trainer, corpus)
     report = write_report(config, trainer, corpus, scores, training_seconds, time.monotonic() - started)
