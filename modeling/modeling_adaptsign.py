@@ -122,7 +122,7 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
                     parameter.requires_grad_(False)
 
     def save_pretrained(self, *args, **kwargs) -> None:
-        """Save as `PreTrainedModel.save_pretrained` does, and name both models to the Auto classes, for remote code."""
+        """Save as `PreTrainedModel.save_pretrained` does, and name both models to the Auto classes."""
         if self.is_remote_code():
             self.config.name_auto_classes()
         super().save_pretrained(*args, **kwargs)

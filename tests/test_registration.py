@@ -59,7 +59,8 @@ with torch.no_grad():
     from_adapter = AutoModelForCTC.from_pretrained(adapter, **trust).eval()(clip).logits
     features = AutoModel.from_pretrained(full, **trust).eval()(clip).last_hidden_state
 trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-kinds = [type(auto.from_pretrained(full, **trust)).__name__ for auto in (AutoConfig, AutoVideoProcessor, AutoTokenizer)]
+parts = (AutoConfig, AutoVideoProcessor, AutoTokenizer)
+kinds = [type(part.from_pretrained(full, **trust)).__name__ for part in parts]
 model.save_pretrained(again)
 processor.save_pretrained(again)
 torch.save({"logits": logits, "from_adapter": from_adapter, "features": features, "trained": trained, "kinds": kinds,
