@@ -49,13 +49,15 @@ def convert_checkpoint(
 
     Raises:
         ValueError: If a file cannot be read, a tensor is missing, unexpected or misshapen, the vocabulary is of
-            another size, or the CLIP is not the checkpoint's.
+            another size, the CLIP is not the checkpoint's, or the folder holds a model of the other kind.
     """
+    check_folder(Path(folder), adapter_only)
     state = read_checkpoint(checkpoint)
     try:
         model = convert_tensors(state)
     except (ValueError, StrictDataclassError) as error:
-        raise ValueError(f"Converting {checkpoint}: {error}") from error
+        # What the configuration refuses comes wrapped in lines about its validators.
+        raise ValueError(f"Converting {checkpoint}: {error.__cause__ or error}") from error
     vocabulary, config = read_glosses(glosses), model.config
     if len(vocabulary) + 1 != config.vocab_size:
         raise ValueError(
@@ -71,6 +73,19 @@ def convert_checkpoint(
         model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return model
+
+
+def check_folder(folder: Path, adapter_only: bool) -> None:
+    """Refuse a folder where whole model and adapter would lie side by side: transformers reads both into one."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"Converting to {folder}: it is a file; give a folder.")
+    others = ("model.safetensors", "model.safetensors.index.json") if adapter_only else ("adapter_config.json",)
+    for name in others:
+        if (folder / name).exists():
+            raise ValueError(
+                f"Converting to {folder}: there is {name} in it, and a reader would mix that model with this one. "
+                "Give another folder, or empty this one."
+            )
 
 
 def convert_tensors(state: dict[str, torch.Tensor]) -> AdaptSignForCTC:
@@ -109,7 +124,7 @@ def rename(
     for fault, found in (("missing", missing), ("unexpected", unexpected)):
         if found:
             more = f", and {len(found) - 5} more" if len(found) > 5 else ""
-            raise ValueError(f"{len(found)} tensors are {fault}: {', '.join(found[:5])}{more}.")
+            raise ValueError(f"{fault} tensors: {', '.join(found[:5])}{more}.")
     for entry in listed:
         check_shape(entry, state[entry.released], own)
     return {
@@ -134,7 +149,7 @@ def find_clip(model: AdaptSignForCTC, clip: str | None) -> str | None:
     Return the name of the CLIP that the adapters of a model belong to, or None where nobody knows.
 
     Raises:
-        ValueError: If the CLIP that is given differs from the one in the model.
+        ValueError: If the CLIP that is given cannot be read, or differs from the one in the model.
     """
     vision = model.config.vision
     if clip is None:
@@ -143,12 +158,17 @@ def find_clip(model: AdaptSignForCTC, clip: str | None) -> str | None:
         if known is None:
             logger.warning("No CLIP of these sizes is known: the adapter names none, and a reader has to give it.")
         return known
-    given, own = clip_tensors(read_clip(clip)[0]), clip_tensors(model.model.vision_model)
+    try:
+        vision_model = read_clip(clip)[0]
+    except OSError as error:  # transformers' own lines after the first are about its documentation
+        raise ValueError(f"Reading the CLIP {clip}: {str(error).partition(chr(10))[0]}") from error
+    given, own = clip_tensors(vision_model), clip_tensors(model.model.vision_model)
+    for name in sorted(given.keys() | own.keys()):
+        if name not in given or name not in own or given[name].shape != own[name].shape:
+            raise ValueError(f"The CLIP {clip} is of another size than the checkpoint's: {name} differs in shape.")
     for name, tensor in own.items():
         if name.startswith("post_layernorm"):
             continue  # the release trained it; here it lives in the aggregator
-        if name not in given or given[name].shape != tensor.shape:
-            raise ValueError(f"The CLIP {clip} is of another size than the checkpoint's: {name} differs in shape.")
         difference = (given[name] - tensor).abs().max().item()
         if difference > CLIP_TOLERANCE:
             raise ValueError(

@@ -1,7 +1,9 @@
 """Safe reading of the files that AdaptSign's authors released: checkpoints and gloss dictionaries."""
 
+import codecs
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,12 @@ BUILDERS = {
 # Beside tensors, a released checkpoint holds the state of numpy's random numbers, an array of uint32.
 CHECKPOINT_TYPES: list = [np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("uint32", "int64", "float64"))]
 CHECKPOINT_TYPES += [(value, ".".join(path)) for path, value in BUILDERS.items()]
-# All that a pickled dictionary of glosses may name.
-DICTIONARY_TYPES = BUILDERS | {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+# All that a pickled dictionary of glosses may name; old pickles hold bytes as encoded text.
+DICTIONARY_TYPES = BUILDERS | {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): codecs.encode,
+}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
@@ -41,14 +47,16 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         with torch.serialization.safe_globals(CHECKPOINT_TYPES):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"{doing}: it holds more than tensors, numbers and the state of random numbers, or is no checkpoint at "
-            f"all, and is not read for safety's sake. torch says: {reason}"
-        ) from error
-    except (RuntimeError, EOFError, OSError, KeyError) as error:
-        raise ValueError(f"{doing}: it cannot be read as a torch checkpoint: {error}") from error
+    except PermissionError as error:
+        raise ValueError(f"{doing}: {error}") from error
+    except Exception as error:  # a damaged file makes the unpickler fail in every manner
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if foreign:
+            raise ValueError(
+                f"{doing}: it asks for {foreign[1]}, but a checkpoint is made of tensors, numbers and the state of "
+                "random numbers; it may be harmful, and is not read."
+            ) from error
+        raise ValueError(f"{doing}: it is no checkpoint that torch wrote, or was damaged since.") from error
     state = content.get("model_state_dict", content) if isinstance(content, dict) else None
     if (
         not isinstance(state, dict)
@@ -84,12 +92,14 @@ def read_glosses(path: str | Path) -> list[str]:
         if path.suffix == ".npy":
             content = read_pickled_dictionary(path)
         elif path.suffix == ".json":
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
         else:
             content = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         return order_glosses(content)
-    except (ValueError, EOFError, pickle.UnpicklingError, AttributeError, IndexError, TypeError) as error:
+    except (ValueError, pickle.UnpicklingError) as error:
         raise ValueError(f"{doing}: {error}") from error
+    except Exception as error:  # a damaged file makes numpy and the unpickler fail in every manner
+        raise ValueError(f"{doing}: it cannot be read: {error!r}") from error
 
 
 def read_pickled_dictionary(path: Path) -> Any:
@@ -118,10 +128,16 @@ class GlossDictionaryUnpickler(pickle.Unpickler):
 def order_glosses(content: Any) -> list[str]:
     """Return the glosses of `{gloss: id}`, `{gloss: [id, ...]}` or a list, in the order of their ids 1, 2, ..."""
     if isinstance(content, dict):
-        ids = {gloss: value[0] if isinstance(value, list | tuple) else value for gloss, value in content.items()}
-        if sorted(ids.values()) != list(range(1, len(ids) + 1)):
-            raise ValueError(f"expected the ids 1 to {len(ids)}, once each (0 is the blank).")
-        content = sorted(ids, key=ids.__getitem__)
+        glosses: dict[int, Any] = {}
+        for gloss, value in content.items():
+            number = value[0] if isinstance(value, list | tuple) and value else value
+            if not isinstance(number, int | np.integer) or not 1 <= number <= len(content) or number in glosses:
+                raise ValueError(
+                    f"{gloss!r} has the id {number!r}, but the ids of {len(content)} glosses are 1 to {len(content)}, "
+                    "once each (0 is the blank)."
+                )
+            glosses[int(number)] = gloss
+        content = [glosses[number] for number in sorted(glosses)]
     if not isinstance(content, list) or not content or not all(isinstance(gloss, str) for gloss in content):
         raise ValueError("expected glosses with their ids, or a list of glosses in the order of their ids.")
     return content
