@@ -56,7 +56,7 @@ def probe_video(source: str | Path) -> VideoInfo:
     """
     path = _existing(source)
     if path.is_dir():
-        return VideoInfo(fps=None, num_frames=len(_numbered_images(path)), duration=None)
+        return VideoInfo(fps=None, num_frames=len(list_images(path)), duration=None)
     with _opened(path) as (container, stream):
         duration = None
         if stream.duration is not None and stream.time_base is not None:
@@ -111,8 +111,8 @@ def _existing(source: str | Path) -> Path:
     return path
 
 
-def _numbered_images(folder: Path) -> list[Path]:
-    """The images of a folder in natural order; hidden files are left out."""
+def list_images(folder: Path) -> list[Path]:
+    """Return the images of a folder in natural order of their names, 2 before 10; hidden files are left out."""
 
     def natural(path: Path) -> list[str | int]:  # text and numbers alternate, so like is always compared with like
         return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", path.name))]
@@ -126,7 +126,7 @@ def _numbered_images(folder: Path) -> list[Path]:
 
 def _iter_folder(folder: Path) -> Iterator[np.ndarray]:
     count, problems = 0, []
-    for path in _numbered_images(folder):
+    for path in list_images(folder):
         try:
             with Image.open(path) as image:
                 upright = ImageOps.exif_transpose(image)

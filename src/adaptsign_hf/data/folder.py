@@ -19,11 +19,13 @@ class Clip:
     One video with its label.
 
     Attributes:
-        name: File name as it stands in the metadata, relative to the folder.
+        name: File name as it stands in the metadata, relative to the folder; or the id that a benchmark gives it.
         path: The video file, or a folder of numbered images.
         glosses: What is signed.
         signer: Who signs; empty where unknown.
         split: `train` where the metadata has no such column.
+        translation: The sentence in a spoken language; empty where there is none.
+        num_frames: What the annotation says, to be compared with what there is; None where it says nothing.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Clip:
     glosses: tuple[str, ...]
     signer: str = ""
     split: str = DEFAULT_SPLIT
+    translation: str = ""
+    num_frames: int | None = None
 
 
 @dataclass(frozen=True)

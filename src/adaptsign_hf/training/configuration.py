@@ -25,7 +25,9 @@ def _option(default: Any, help: str) -> Any:
 class DataConfig:
     """Which videos are read, and how; `help` of each field says what it is."""
 
-    data_dir: str = _option("data", "Folder of videos with metadata.csv: file_name,gloss[,signer,split].")
+    dataset: str = _option("folder", "What data_dir is: folder, prepared, or a benchmark (`adaptsign doctor --help`).")
+    data_dir: str = _option("data", "Folder of videos with metadata.csv: file_name,gloss[,signer,split]; or the copy.")
+    vocabulary: str = _option("train", "Glosses of train alone, or of all splits, as the authors' weights have them.")
     train_split: str = _option("train", "Split to train on; the vocabulary comes from it.")
     dev_split: str | None = _option("dev", "Split scored after each epoch, to keep the best model; null: the last.")
     test_splits: list[str] = _option(["test"], "Splits scored at the end with the best model.")
@@ -35,6 +37,10 @@ class DataConfig:
     strict: bool = _option(False, "Make a clip that cannot be used an error, instead of leaving it out.")
     render_synthetic: bool = _option(False, "Render the synthetic corpus into data_dir if there is no corpus yet.")
     synthetic_train_clips: int = _option(400, "Training sentences of the synthetic corpus.")
+
+    def __post_init__(self):
+        if self.vocabulary not in ("train", "all"):
+            raise ValueError(f"vocabulary is {self.vocabulary!r}: expected train or all.")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from adaptsign_hf.data.augmentation import AugmentationConfig
+from adaptsign_hf.data.benchmarks import build_vocabulary, read_benchmark
 from adaptsign_hf.data.feasibility import leave_out_infeasible
-from adaptsign_hf.data.folder import METADATA, Clip, LeftOutClip, clips_of_split, read_folder
+from adaptsign_hf.data.folder import METADATA, Clip, LeftOutClip, clips_of_split
 from adaptsign_hf.data.loading import ClipDataset, decode_clips, probe_clips
 from adaptsign_hf.data.synthetic import SyntheticCorpusConfig, render_corpus
 from adaptsign_hf.modeling.processing_adaptsign import AdaptSignProcessor
@@ -26,16 +27,14 @@ class Corpus:
     Attributes:
         clips: Of each split that is used, in the order of the metadata.
         left_out: All clips that cannot be used, with reasons.
+        vocabulary: The glosses that a new model shall know, in the order of their ids.
         frames: Decoded frames of each split's clips, uint8 (frames, 3, height, width); empty unless cached.
     """
 
     clips: dict[str, list[Clip]]
     left_out: list[LeftOutClip]
+    vocabulary: list[str]
     frames: dict[str, list[torch.Tensor]] = field(default_factory=dict)
-
-    def glosses(self, split: str) -> list[str]:
-        """Return the glosses of a split, sorted by code point."""
-        return sorted({gloss for clip in self.clips[split] for gloss in clip.glosses})
 
     def dataset(
         self, split: str, processor: AdaptSignProcessor, augmentation: AugmentationConfig | None = None, seed: int = 0
@@ -59,13 +58,14 @@ def list_corpus(config: DataConfig) -> Corpus:
     Raises:
         ValueError: If the folder, its metadata, or the training or a test split is missing.
     """
-    clips, left_out = read_folder(config.data_dir)
+    clips, left_out = read_benchmark(config.dataset, config.data_dir)
     splits = [config.train_split, *config.test_splits]
     if config.dev_split and any(clip.split == config.dev_split for clip in clips):
         splits.insert(1, config.dev_split)
     elif config.dev_split:
         logger.warning("there is no split %r: no model is chosen, the last one is kept", config.dev_split)
-    return Corpus({split: clips_of_split(clips, split) for split in dict.fromkeys(splits)}, left_out)
+    vocabulary = build_vocabulary(clips, None if config.vocabulary == "all" else (config.train_split,))
+    return Corpus({split: clips_of_split(clips, split) for split in dict.fromkeys(splits)}, left_out, vocabulary)
 
 
 def open_corpus(corpus: Corpus, processor: AdaptSignProcessor, config: DataConfig, quiet: bool = False) -> Corpus:
@@ -84,7 +84,7 @@ def open_corpus(corpus: Corpus, processor: AdaptSignProcessor, config: DataConfi
     Raises:
         ValueError: If no clip of a split is left.
     """
-    opened = Corpus({}, list(corpus.left_out))
+    opened = Corpus({}, list(corpus.left_out), corpus.vocabulary)
     for split, clips in corpus.clips.items():
         kept, frames, left_out = _open_split(clips, processor, config, split == config.train_split, split, quiet)
         if not kept:

@@ -143,9 +143,7 @@ def prepare(config: TrainingConfig, accelerator: Accelerator) -> tuple[Corpus, A
         with accelerator.main_process_first():
             render_if_absent(config.data, quiet)
         listed = list_corpus(config.data)
-        model, processor = build_model_and_processor(
-            config.model, listed.glosses(config.data.train_split), config.data.fps
-        )
+        model, processor = build_model_and_processor(config.model, listed.vocabulary, config.data.fps)
         corpus = open_corpus(listed, processor, config.data, quiet)
         report_left_out(corpus.left_out, config.data.strict)
     except (ValueError, OSError, StrictDataclassError) as error:
