@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint install clean
+.PHONY: demo test upstream-tests lint install clean
 
 install: $(INSTALLED)
 
@@ -24,6 +24,11 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# The tests that transformers and PEFT run on their own models and methods, fetched once, run on ours.
+upstream-tests: $(INSTALLED)
+	$(BIN)/python upstream_tests/fetch.py
+	$(BIN)/python -m pytest upstream_tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -38,7 +38,7 @@ def build_model(reduction: int, attention: str = "sdpa") -> AdaptSignModel:
     torch.manual_seed(0)
     config = AdaptSignConfig(vision_config=VIT_B16, adapter_reduction=reduction)
     config.vision._attn_implementation = attention
-    return AdaptSignModel(config).eval()
+    return AdaptSignModel(config).eval().requires_grad_(False)  # torch's counter stumbles over parameters that learn
 
 
 def build_bare_clip(attention: str = "sdpa") -> CLIPVisionModel:

@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import CLIPVisionModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .adapters_adaptsign import find_adapter, inject_adapters, load_adapter_only
+from .adapters_adaptsign import AdapterMethods, find_adapter, inject_adapters, load_adapter_only
 from .aggregation_adaptsign import AdaptSignAggregator, CrossFrameProducts
 from .clip_loading_adaptsign import start_from_clip
 from .configuration_adaptsign import AdaptSignConfig
@@ -68,7 +69,7 @@ class AdaptSignCTCOutput(ModelOutput):
     distillation_loss: torch.Tensor | None = None
 
 
-class AdaptSignPreTrainedModel(PreTrainedModel):
+class AdaptSignPreTrainedModel(AdapterMethods, PreTrainedModel):
     """Initialisation and freezing, common to AdaptSign's models."""
 
     config: AdaptSignConfig
@@ -99,6 +100,9 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
     @init.guard_torch_init_functions()  # PEFT's own initialisation must leave loaded tensors alone, too
     def initialize_weights(self) -> None:
         """Initialise what no checkpoint gave, then the adapters, which CLIP's own initialisation does not know."""
+        # CLIP first, by itself: as a part of code from outside transformers, its modules that hold no tensors of their
+        # own, such as its attention, would be passed over, and with them the scale of their projections.
+        self.base_model.vision_model.initialize_weights()  # type: ignore[operator]  # torch types it as a tensor, too
         super().initialize_weights()
         for module in self.modules():
             if isinstance(module, AdaptSignLayer):
@@ -109,11 +113,11 @@ class AdaptSignPreTrainedModel(PreTrainedModel):
                     module.reset_lora_parameters(name, init_lora_weights=True)
 
     def freeze_backbone(self) -> None:
-        """Freeze all of CLIP and leave its active adapters, and all the rest, trainable."""
+        """Freeze all of CLIP and leave the active adapters, and all the rest, trainable."""
         vision_model = self.base_model.vision_model
         vision_model.requires_grad_(False)
-        for module in vision_model.modules():
-            if isinstance(module, BaseTunerLayer) and not module.disable_adapters:
+        for module in self.modules():
+            if isinstance(module, BaseTunerLayer | ModulesToSaveWrapper) and not module.disable_adapters:
                 module.set_adapter(module.active_adapters)
         if self.config.freeze_query_and_first_prefixes:
             self.base_model.aggregator.query.requires_grad_(False)
@@ -340,7 +344,15 @@ class AdaptSignForCTC(AdaptSignPreTrainedModel):
         Args:
             old_glosses: The model's glosses in the order of their ids 1, 2, ...
             new_glosses: Those it shall have.
+
+        Raises:
+            ValueError: If PEFT trains the classifier beside an adapter: its checkpoints fit the skeleton's size only.
         """
+        if isinstance(self.classifier, ModulesToSaveWrapper):
+            raise ValueError(
+                "Replacing the vocabulary: the classifier belongs to an adapter that PEFT added to the model. "
+                "Replace the vocabulary of the skeleton, save it, and add the adapter afterwards."
+            )
         old_ids = {gloss: index for index, gloss in enumerate(old_glosses, start=1)}
         self.config.vocab_size = len(new_glosses) + 1
         names = ["classifier"] if self.config.share_classifier else ["classifier", "conv_classifier"]

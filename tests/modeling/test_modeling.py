@@ -246,6 +246,15 @@ def test_what_a_checkpoint_lacks_is_initialised(tiny_model, tmp_path):
         assert parameter.requires_grad != is_frozen(name), name
 
 
+def test_a_clip_that_no_checkpoint_gave_starts_as_clip_does(tiny_config):
+    torch.manual_seed(0)
+    built = AdaptSignForCTC(tiny_config)
+    loaded = AdaptSignForCTC.from_pretrained(None, config=tiny_config, state_dict={})
+    for name, parameter in built.named_parameters():
+        if is_frozen(name) and parameter.ndim > 1:
+            assert loaded.get_parameter(name).std().item() == pytest.approx(parameter.std().item(), rel=0.5), name
+
+
 def test_headless_model_gives_the_features_of_the_full_one(tiny_model, tmp_path):
     headless = load_again(tiny_model, tmp_path, AutoModel.from_pretrained)
     batch = batch_of(clips_of(LENGTHS))
