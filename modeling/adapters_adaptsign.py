@@ -6,9 +6,13 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, inject_adapter_in_model
+from peft.functional import set_adapter
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
 from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionModel, PreTrainedConfig
 from transformers.dynamic_module_utils import custom_object_save
+from transformers.integrations import PeftAdapterMixin
 from transformers.utils import cached_file
 
 from .clip_loading_adaptsign import clip_tensors, read_clip, share_clip
@@ -21,6 +25,49 @@ PEFT_PREFIX = "base_model.model."
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 # All linear layers of a CLIP layer: the strong form of LoRA.
 LORA_TARGETS = r"(.*\.)?encoder\.layers\.\d+\.(self_attn\.(q|k|v|out)_proj|mlp\.fc[12])"
+
+
+class AdapterMethods(PeftAdapterMixin):
+    """
+    transformers' methods for adapters, made to take along what is trained beside them (PEFT's `modules_to_save`).
+
+    As they come, a second adapter that is loaded computes with the skeleton's own head, the head of an adapter that
+    is no longer active stays trainable, and enabling adapters leaves the heads disabled.
+    """
+
+    def load_adapter(self, peft_model_id=None, adapter_name=None, *args, **kwargs):
+        """Load an adapter, as transformers does, and make it active; it can be trained only if `is_trainable`."""
+        info = super().load_adapter(peft_model_id, adapter_name, *args, **kwargs)
+        adapter_name = adapter_name or ADAPTER_NAME
+        self.set_adapter(adapter_name)
+        if self.peft_config[adapter_name].inference_mode:  # not `is_trainable`
+            for module in self.modules():  # type: ignore[attr-defined]  # a mixin of models
+                if isinstance(module, BaseTunerLayer | ModulesToSaveWrapper):
+                    module.requires_grad_(False)
+        return info
+
+    def set_adapter(self, adapter_name: list[str] | str) -> None:
+        """
+        Make an adapter the active one; it alone can be trained.
+
+        Raises:
+            ValueError: If there is no such adapter.
+        """
+        known = list(getattr(self, "peft_config", {}))
+        if not set([adapter_name] if isinstance(adapter_name, str) else adapter_name) <= set(known):
+            raise ValueError(f"Setting the adapter {adapter_name!r}: the model has {known}.")
+        set_adapter(self, adapter_name)
+        for module in self.modules():  # type: ignore[attr-defined]
+            if isinstance(module, ModulesToSaveWrapper):
+                for name, saved in module.modules_to_save.items():
+                    saved.requires_grad_(name in module.active_adapters)
+
+    def enable_adapters(self) -> None:
+        """Compute with the active adapter again after `disable_adapters`."""
+        super().enable_adapters()
+        for module in self.modules():  # type: ignore[attr-defined]
+            if isinstance(module, ModulesToSaveWrapper):
+                module.enable_adapters(True)
 
 
 def adapter_config(config: AdaptSignConfig) -> AdaptSignAdapterConfig | LoraConfig | None:
@@ -86,6 +133,7 @@ def save_adapter(model: Any, folder: str | Path, clip: str | None) -> None:
     tensors = {peft: state[ours].contiguous() for ours, peft in adapter_tensor_names(model).items()}
     Path(folder).mkdir(parents=True, exist_ok=True)
     model.config.architectures = [type(model).__name__]
+    model.config.dtype = str(model.dtype).removeprefix("torch.")
     if model.is_remote_code():
         model.config.name_auto_classes()
         custom_object_save(model, str(folder), config=model.config)
@@ -128,9 +176,11 @@ def load_adapter_only(load: Callable, model_class: type, name_or_path: Any, clip
         options: Arguments of `from_pretrained`.
 
     Raises:
-        ValueError: If no CLIP is named, or adapter and CLIP do not belong together.
+        ValueError: If no CLIP is named, adapter and CLIP do not belong together, or a CLIP in memory is of another
+            dtype than the one asked for.
     """
     options = dict(options)
+    dtype = options.pop("dtype", None)  # not for the configuration, which would take "auto" for a dtype
     options.pop("adapter_kwargs", None)  # AutoModel's; it has found the adapter too
     path = find_adapter(name_or_path, options)
     assert path is not None
@@ -142,13 +192,24 @@ def load_adapter_only(load: Callable, model_class: type, name_or_path: Any, clip
         raise ValueError(
             f"Loading the adapter {name_or_path}: it names no CLIP. Give the one it was trained on: clip=..."
         )
-    vision_model = clip if isinstance(clip, CLIPVisionModel) else read_clip(clip)[0]
+    if isinstance(clip, CLIPVisionModel):
+        vision_model = clip
+        wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+        if wanted not in (None, clip.dtype):
+            raise ValueError(
+                f"Loading the adapter {name_or_path}: dtype is {dtype}, but the tensors of the given CLIP, which are "
+                f"shared, are {clip.dtype}: convert the CLIP first."
+            )
+        dtype = clip.dtype
+    else:
+        vision_model = read_clip(clip)[0]
     with torch.device("meta"):
         model = model_class(config)  # for its names
     state = gather_tensors(model, vision_model, load_file(path), f"Loading the adapter {name_or_path}")
-    loaded = load(None, config=config, state_dict=state, **options)
+    loaded = load(None, config=config, state_dict=state, dtype=dtype, **options)
     model = loaded[0] if isinstance(loaded, tuple) else loaded
     if vision_model is clip:
+        model.to(vision_model.device)
         share_clip(model, vision_model)
     model.freeze_backbone()
     return loaded
@@ -169,6 +230,9 @@ def gather_tensors(
     Raises:
         ValueError: If one is missing, unexpected or of another shape than the model's.
     """
+    layers, expected_layers = len(vision_model.encoder.layers), model.config.vision.num_hidden_layers
+    if layers != expected_layers:
+        raise ValueError(f"{doing}: it belongs to a CLIP of {expected_layers} layers, but this one has {layers}.")
     names, clip = adapter_tensor_names(model), clip_tensors(vision_model)
     unexpected = set(adapter) - set(names.values())
     if unexpected and model.base_model is not model:  # a headless model leaves the head's tensors in the file
@@ -185,6 +249,7 @@ def gather_tensors(
 
 
 __all__ = [
+    "AdapterMethods",
     "adapter_config",
     "adapter_tensor_names",
     "find_adapter",

@@ -76,6 +76,10 @@ def share_clip(model: Any, vision_model: CLIPVisionModel) -> None:
     """
     Make a model use the very parameters of a CLIP in memory, frozen, instead of its own: one backbone, many models.
 
+    Training one of them leaves the others as they are. Moving or converting one (`.to`, `.half`) moves or converts the
+    CLIP of all, and only its own other tensors: the others then refuse to compute until they follow. What a conversion
+    to a lower precision rounds in CLIP stays rounded for all, also after converting back.
+
     Args:
         model: An `AdaptSignForCTC` or `AdaptSignModel`, with or without adapters.
         vision_model: A CLIP of the same sizes, bare or with adapters, such as `other.base_model.vision_model`.

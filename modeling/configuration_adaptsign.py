@@ -46,7 +46,8 @@ class AdaptSignConfig(PreTrainedConfig):
             Temperature of the distillation from the BiLSTM's to the convolutions' predictions.
         freeze_query_and_first_prefixes (`bool`, *optional*, defaults to `False`):
             Reproduce two faults of the released training, in which the aggregation's query was never trained, nor the
-            first layer's prefixes, to which reentrant checkpointing gave no gradient.
+            first layer's prefixes, to which reentrant checkpointing gave no gradient. Of no effect on what PEFT adds
+            to a skeleton.
         frame_chunk_size (`int`, *optional*, defaults to 64):
             Frames the image encoder reads at once. Changes memory and speed, not the result.
     """

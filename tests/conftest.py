@@ -1,12 +1,18 @@
-"""Tiny models, built in a moment and without a network."""
+"""Tiny models and tiny copies of benchmarks, built in a moment and without a network."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from transformers import CLIPVisionModel
 
 import adaptsign_hf  # noqa: F401 - the Auto classes know AdaptSign afterwards
 from adaptsign_hf.modeling.configuration_adaptsign import AdaptSignConfig
 from adaptsign_hf.modeling.modeling_adaptsign import AdaptSignForCTC
+
+from .data.benchmarks.trees import LAYOUTS, Tree, write_tree
 
 
 @pytest.fixture
@@ -53,3 +59,46 @@ def tiny_clip(tiny_config: AdaptSignConfig) -> CLIPVisionModel:
             if name.endswith("bias"):
                 tensor.normal_(std=0.1)
     return clip
+
+
+@pytest.fixture
+def tiny_skeleton(tiny_config: AdaptSignConfig, tiny_model: AdaptSignForCTC) -> AdaptSignForCTC:
+    """`tiny_model` without its adapters, in evaluation mode."""
+    skeleton = AdaptSignForCTC(AdaptSignConfig(**{**tiny_config.to_diff_dict(), "adapter": None})).eval()
+    weights = {name.replace(".base_layer.", "."): tensor for name, tensor in tiny_model.state_dict().items()}
+    skeleton.load_state_dict({name: weights[name] for name in skeleton.state_dict()})
+    return skeleton
+
+
+@pytest.fixture
+def disturb() -> Callable[..., nn.Module]:
+    """Add noise to what a model trains, the statistics of BatchNorm too, as training would; zeros do not stay zero."""
+
+    def add_noise(model: nn.Module, seed: int = 0) -> nn.Module:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+            for module in model.modules():
+                if isinstance(module, nn.BatchNorm1d) and module.weight.requires_grad:
+                    module.running_mean.add_(0.1 * torch.randn(module.running_mean.shape, generator=generator))
+        return model
+
+    return add_noise
+
+
+@pytest.fixture
+def plant_tree(tmp_path: Path) -> Callable[..., Tree]:
+    """Write a copy of a benchmark, of one of the layouts in `data/benchmarks/trees.py`, to `tmp_path / "copy"`."""
+
+    def plant(layout: str, **options) -> Tree:
+        return write_tree(layout, tmp_path / "copy", **options)
+
+    return plant
+
+
+@pytest.fixture(params=LAYOUTS)
+def tree(request: pytest.FixtureRequest, plant_tree: Callable[..., Tree]) -> Tree:
+    """A copy of each benchmark in each of its layouts, with nothing wrong."""
+    return plant_tree(request.param)

@@ -64,6 +64,7 @@ def test_saving_and_loading_keeps_every_field(tiny_config, tmp_path):
         ("vocab_size", 0),
         ("vocab_size", -3),
         ("adapter_reduction", 0),
+        ("lora_rank", 0),
         ("frame_chunk_size", 0),
         ("num_lstm_layers", 0),
         ("num_prefix_tokens", -1),
@@ -87,3 +88,46 @@ def test_a_wrong_type_is_refused_by_name(field, value):
 def test_zero_prefix_tokens_and_radius_are_allowed():
     config = AdaptSignConfig(num_prefix_tokens=0, cross_frame_radius=0)
     assert (config.num_prefix_tokens, config.cross_frame_radius) == (0, 0)
+
+
+@pytest.mark.parametrize("adapter", ["adaptsign", "lora", None])
+def test_adapters_are_known_by_name_and_survive_saving(adapter, tmp_path):
+    config = AdaptSignConfig(adapter=adapter, lora_rank=5, freeze_query_and_first_prefixes=True)
+    config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert (loaded.adapter, loaded.lora_rank, loaded.freeze_query_and_first_prefixes) == (adapter, 5, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"adapter": "dora"}, "adapter is 'dora': it must be one of 'adaptsign', 'lora', None"),
+        ({"adapter": ""}, "adapter is ''"),
+        ({"vision_config": {"hidden_size": 48}, "adapter_reduction": 49}, "adapter_reduction is 49.*CLIP's width 48"),
+        ({"pad_token_id": None}, "pad_token_id is None.*must be 0 to 1295"),
+        ({"pad_token_id": -1}, "pad_token_id is -1"),
+        ({"pad_token_id": 5, "vocab_size": 5}, "pad_token_id is 5.*must be 0 to 4"),
+        ({"lstm_dropout": 1.0}, r"lstm_dropout is 1\.0"),
+        ({"lstm_dropout": -0.1}, r"lstm_dropout is -0\.1"),
+        ({"distillation_temperature": 0}, "distillation_temperature is 0: it must be positive"),
+        ({"distillation_temperature": -8.0}, r"distillation_temperature is -8\.0"),
+    ],
+)
+def test_impossible_values_are_refused_by_name(fields, message):
+    with pytest.raises(StrictDataclassError, match=message):
+        AdaptSignConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vision_config": {"hidden_size": 48}, "adapter_reduction": 48},
+        {"pad_token_id": 4, "vocab_size": 5},
+        {"lstm_dropout": 0},
+        {"lstm_dropout": 0.999},
+        {"distillation_temperature": 0.5},
+    ],
+)
+def test_values_at_the_bounds_are_allowed(fields):
+    config = AdaptSignConfig(**fields)
+    assert all(getattr(config, name) == value for name, value in fields.items() if name != "vision_config")

@@ -227,3 +227,147 @@ def test_adapters_of_a_half_precision_clip(tiny_clip, pixels, dtype):
         assert features.dtype == dtype
         torch.testing.assert_close(features.float(), expected, atol=0.1, rtol=0.1)
         model.unload()
+
+
+def names_of(model: nn.Module, name: str) -> set[str]:
+    """The parameters of one adapter; of two layers, each with two bottlenecks of four tensors and two prefixes."""
+    names = {key for key, _ in model.named_parameters() if f".{name}." in key or key.endswith(f".{name}")}
+    assert len(names) in (0, 20)
+    return names
+
+
+def trained(model: nn.Module) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def test_a_training_step_moves_the_adapters_only(peft_model, pixels):
+    before = {name: parameter.detach().clone() for name, parameter in peft_model.named_parameters()}
+    optimizer = torch.optim.Adam(peft_model.parameters(), lr=1e-3, weight_decay=1e-4)
+    peft_model.train()(pixels).last_hidden_state.square().sum().backward()
+    optimizer.step()
+    for name, parameter in peft_model.named_parameters():
+        assert torch.equal(parameter, before[name]) != ("adaptsign_" in name), name
+
+
+def test_saved_adapter_loads_without_memory_for_fresh_values(peft_model, tmp_path):
+    expected = {key: tensor for key, tensor in peft_model.state_dict().items() if "adaptsign_" in key}
+    peft_model.save_pretrained(tmp_path)
+    bare = peft_model.unload()
+    loaded = PeftModel.from_pretrained(bare, tmp_path, low_cpu_mem_usage=True)
+    actual = {key: tensor for key, tensor in loaded.state_dict().items() if "adaptsign_" in key}
+    assert actual.keys() == expected.keys()
+    for key, tensor in expected.items():
+        assert torch.equal(actual[key], tensor), key
+
+
+def test_deleting_the_active_adapter_falls_back_to_another(peft_model, pixels):
+    expected = features_of(peft_model, pixels)
+    peft_model.add_adapter("other", AdaptSignAdapterConfig(num_prefix_tokens=2))
+    peft_model.add_adapter("third", AdaptSignAdapterConfig(num_prefix_tokens=1))
+    peft_model.set_adapter("other")
+    assert trained(peft_model) == names_of(peft_model, "other")
+    peft_model.delete_adapter("third")
+    assert peft_model.active_adapters == ["other"]
+    with pytest.warns(UserWarning, match="Setting active adapter to default"):
+        peft_model.delete_adapter("other")
+    assert peft_model.active_adapters == ["default"]
+    assert torch.equal(features_of(peft_model, pixels), expected)
+    assert trained(peft_model) == names_of(peft_model, "default")
+    assert names_of(peft_model, "other") == names_of(peft_model, "third") == set()
+
+
+def test_without_any_adapter_left_it_is_bare_clip_bit_for_bit(peft_model, pixels):
+    with peft_model.disable_adapter():
+        expected = features_of(peft_model, pixels)
+    peft_model.delete_adapter("default")
+    # Not through the PeftModel itself, which looks for the configuration of an active adapter.
+    assert torch.equal(features_of(peft_model.base_model.model, pixels), expected)
+
+
+def test_checkpointing_keeps_every_gradient(peft_model, pixels):
+    def gradients():
+        peft_model.zero_grad()
+        peft_model.train()(pixels).last_hidden_state.square().sum().backward()
+        return {name: peft_model.get_parameter(name).grad.clone() for name in trained(peft_model)}
+
+    plain = gradients()
+    peft_model.activation_checkpointing_enable({"use_reentrant": False})
+    calls = []
+    for layer in peft_model.base_model.model.encoder.layers:
+        checkpoint = layer._gradient_checkpointing_func
+        layer._gradient_checkpointing_func = lambda *args, run=checkpoint: calls.append(1) or run(*args)
+    torch.testing.assert_close(gradients(), plain, atol=1e-6, rtol=1e-5)
+    assert len(calls) == 2
+
+
+def test_autocast(peft_model, pixels):
+    expected = features_of(peft_model, pixels)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = peft_model.train()(pixels).last_hidden_state
+    torch.testing.assert_close(features.float(), expected, atol=0.1, rtol=0.1)
+    features.float().square().sum().backward()
+    for name in trained(peft_model):
+        assert peft_model.get_parameter(name).grad.isfinite().all(), name
+
+
+def test_attention_implementations_agree(peft_model, pixels):
+    expected = features_of(peft_model, pixels)
+    peft_model.base_model.model.set_attn_implementation("eager")
+    torch.testing.assert_close(features_of(peft_model, pixels), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture
+def adapted_clip(tiny_clip: CLIPVisionModel, disturb) -> CLIPVisionModel:
+    """CLIP to which transformers added the adapter "one"."""
+    tiny_clip.add_adapter(AdaptSignAdapterConfig(num_prefix_tokens=3), "one")
+    return disturb(tiny_clip)
+
+
+def test_transformers_adds_switches_and_deletes_adapters(tiny_clip, pixels, disturb):
+    bare = features_of(tiny_clip, pixels)
+    outputs = {}
+    for seed, name in enumerate(["one", "two"]):
+        tiny_clip.add_adapter(AdaptSignAdapterConfig(num_prefix_tokens=3), name)
+        assert tiny_clip.active_adapters() == [name]
+        assert trained(tiny_clip) == names_of(tiny_clip, name)
+        outputs[name] = features_of(disturb(tiny_clip, seed), pixels)
+    assert not torch.allclose(outputs["one"], outputs["two"], atol=1e-2)
+    for name in ("one", "two"):
+        tiny_clip.set_adapter(name)
+        assert trained(tiny_clip) == names_of(tiny_clip, name)
+        assert torch.equal(features_of(tiny_clip, pixels), outputs[name])
+    with pytest.warns(UserWarning, match="Setting active adapter to one"):
+        tiny_clip.delete_adapter("two")
+    assert torch.equal(features_of(tiny_clip, pixels), outputs["one"])
+    tiny_clip.delete_adapter("one")
+    assert torch.equal(features_of(tiny_clip, pixels), bare)
+
+
+def test_transformers_disables_and_enables_adapters(tiny_clip, pixels, disturb):
+    bare = features_of(tiny_clip, pixels)
+    tiny_clip.add_adapter(AdaptSignAdapterConfig(num_prefix_tokens=3))
+    expected = features_of(disturb(tiny_clip), pixels)
+    tiny_clip.disable_adapters()
+    assert torch.equal(features_of(tiny_clip, pixels), bare)
+    assert trained(tiny_clip) == set()
+    tiny_clip.enable_adapters()
+    assert torch.equal(features_of(tiny_clip, pixels), expected)
+    assert trained(tiny_clip) == names_of(tiny_clip, "default")
+
+
+@pytest.mark.parametrize("is_trainable", [False, True])
+def test_an_adapter_that_transformers_loads_leaves_the_others_alone(adapted_clip, tmp_path, is_trainable):
+    before = {key: tensor.clone() for key, tensor in adapted_clip.state_dict().items()}
+    adapted_clip.save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    adapted_clip.load_adapter(str(tmp_path), "two", is_trainable=is_trainable)
+    after = adapted_clip.state_dict()
+    for key, tensor in before.items():
+        assert torch.equal(after[key], tensor), key
+        if ".one" in key:
+            assert torch.equal(after[key.replace(".one", ".two")], tensor), key
+    assert trained(adapted_clip) - names_of(adapted_clip, "one") == (
+        names_of(adapted_clip, "two") if is_trainable else set()
+    )
+    adapted_clip.set_adapter("two")
+    assert trained(adapted_clip) == names_of(adapted_clip, "two")

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
 
+from adaptsign_hf.modeling.adapters_adaptsign import save_adapter
 from adaptsign_hf.training.building import build_model_and_processor
 from adaptsign_hf.training.configuration import ModelConfig
 
@@ -115,3 +118,38 @@ def test_going_on_replaces_a_vocabulary_that_lacks_a_gloss(trained):
     for (name, value), other in zip(saved.state_dict().items(), model.state_dict().values(), strict=True):
         if "classifier" not in name:
             assert torch.equal(value, other), name
+
+
+def test_lora_instead_of_the_adapters():
+    model, _ = build(replace(TINY, adapter="lora", lora_rank=5))
+    assert (model.config.adapter, model.config.lora_rank) == ("lora", 5)
+    inside = {name: parameter for name, parameter in model.named_parameters() if "vision_model." in name}
+    assert not any("adaptsign_" in name for name in inside)
+    assert {name for name, parameter in inside.items() if parameter.requires_grad} == {
+        name for name in inside if "lora_" in name
+    }
+    assert {parameter.shape[0] for name, parameter in inside.items() if "lora_A" in name} == {5}
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_the_released_faults_on_demand(freeze):
+    model, _ = build(replace(TINY, freeze_query_and_first_prefixes=freeze))
+    layers = model.model.vision_model.encoder.layers
+    assert model.model.aggregator.query.requires_grad != freeze
+    assert layers[0].adaptsign_prefix_keys["default"].requires_grad != freeze
+    assert layers[0].adaptsign_prefix_values["default"].requires_grad != freeze
+    assert layers[1].adaptsign_prefix_keys["default"].requires_grad
+
+
+@pytest.mark.parametrize("adapter", ["adaptsign", "lora"])
+def test_going_on_from_an_adapter_directory(tmp_path, adapter):
+    CLIPVisionModel(build()[0].config.vision).save_pretrained(tmp_path / "clip")
+    model, processor = build(replace(TINY, clip=str(tmp_path / "clip"), adapter=adapter, lora_rank=5))
+    save_adapter(model, tmp_path / "adapter", str(tmp_path / "clip"))
+    processor.save_pretrained(tmp_path / "adapter")
+    loaded, processor = build(ModelConfig(pretrained=str(tmp_path / "adapter")))
+    assert processor.tokenizer.glosses == GLOSSES
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
+    for name, parameter in loaded.named_parameters():
+        assert parameter.requires_grad == model.get_parameter(name).requires_grad, name

@@ -94,6 +94,16 @@ def test_lists_are_read_from_file_and_flags(recipe):
     assert parse_training_config(["--config", recipe("test_splits: []")]).data.test_splits == []
 
 
+def test_the_adapter_is_chosen_in_file_or_flags(recipe):
+    path = recipe("adapter: lora\nlora_rank: 4\nfreeze_query_and_first_prefixes: true\n")
+    model = parse_training_config(["--config", path]).model
+    assert (model.adapter, model.lora_rank, model.freeze_query_and_first_prefixes) == ("lora", 4, True)
+    flags = ["--adapter", "adaptsign", "--lora_rank", "8", "--freeze_query_and_first_prefixes", "false"]
+    model = parse_training_config(["--config", path, *flags]).model
+    assert (model.adapter, model.lora_rank, model.freeze_query_and_first_prefixes) == ("adaptsign", 8, False)
+    assert parse_training_config(["--freeze_query_and_first_prefixes"]).model.freeze_query_and_first_prefixes is True
+
+
 def test_null_is_none(recipe):
     path = recipe("fps: null\ncheckpointing_steps: 5\nclip: null\n")
     config = parse_training_config(["--config", path])
@@ -121,6 +131,7 @@ def test_null_is_none(recipe):
         ("decay_epochs: [1.5]", "decay_epochs"),
         ("mixed_precision: no", "mixed_precision.*False"),
         ("strict: 3", "strict.*3"),
+        ("adapter: null", "adapter is None: expected str"),
         ("schedule: linear", "schedule is 'linear': expected step or cosine"),
         ("batch_size: 0", "batch_size is 0"),
         ("flip_probability: 2", "flip_probability is 2"),

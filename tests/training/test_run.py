@@ -322,6 +322,7 @@ def test_mistakes_end_with_one_line(flags, tmp_path):
         ({"pretrained": "/nowhere/at/all"}, "/nowhere/at/all"),
         ({"vision_heads": 3}, "vision_heads|heads"),
         ({"hidden_size": 15}, "hidden_size is 15"),
+        ({"adapter": "dora"}, "adapter is 'dora': it must be one of 'adaptsign', 'lora'"),
         ({"fps": -1}, "-1"),
         ({"config": "/nowhere.yaml"}, "no such file"),
     ],
