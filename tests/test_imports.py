@@ -9,7 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "adaptsign_hf"
 MODELING = sorted((ROOT / "modeling").rglob("*.py"))
-INSTALLED = sorted(path for path in PACKAGE.rglob("*.py") if "modeling" not in path.relative_to(PACKAGE).parts)
+METRIC = sorted((PACKAGE / "metrics" / "gloss_wer").glob("*.py"))
+METRIC_FILE = PACKAGE / "metrics" / "gloss_wer" / "gloss_wer.py"
+COPIED = {PACKAGE / "modeling", PACKAGE / "metrics" / "gloss_wer"}
+INSTALLED = sorted(path for path in PACKAGE.rglob("*.py") if path.parent not in COPIED)
 
 # Published beside weights: what it needs has to be there wherever transformers, peft and PyAV are.
 MODELING_MAY_IMPORT = {"torch", "torchvision", "transformers", "peft"}
@@ -77,6 +80,17 @@ def test_modeling_stands_alone(path):
             assert module.split(".")[0] in MODELING_MAY_IMPORT
 
 
+@pytest.mark.parametrize("path", METRIC, ids=names(METRIC))
+def test_the_metric_stands_alone(path):
+    """`evaluate.load` copies it, and of its siblings those that gloss_wer.py itself imports."""
+    copied = set(imports(METRIC_FILE))
+    for module in imports(path):
+        if module.startswith("."):
+            assert module in copied
+        else:
+            assert module.split(".")[0] in {"datasets", "evaluate"} | sys.stdlib_module_names
+
+
 def room_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -85,7 +99,7 @@ def room_of(path):
 def test_imports_point_one_way(path):
     room = room_of(path)
     for module in imports(path):
-        assert not module.startswith("."), "only modeling/, which is copied, imports by dots"
+        assert not module.startswith("."), "only files that are copied import by dots"
         assert module.split(".")[0] not in ("modeling", "train", "tests", "spaces"), module
         if module.split(".")[0] == "adaptsign_hf":
             imported = module.split(".")[1]

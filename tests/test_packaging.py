@@ -61,6 +61,7 @@ def check_wheel(path):
     assert "adaptsign_hf/py.typed" in held
     for path in (ROOT / "src" / "adaptsign_hf").rglob("*.py"):
         assert held[path.relative_to(ROOT / "src").as_posix()] == path.read_bytes()
+    assert "adaptsign_hf/metrics/gloss_wer/README.md" in held
     assert {name.split("/")[0].split("-")[0] for name in held} == {"adaptsign_hf"}  # no tests, no second modeling
     (entry_points,) = [data.decode() for name, data in held.items() if name.endswith("entry_points.txt")]
     assert "adaptsign = adaptsign_hf.cli:main" in entry_points

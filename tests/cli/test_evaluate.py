@@ -1,30 +1,40 @@
 import csv
+import re
 import subprocess
 import sys
 
 import pytest
 
-from adaptsign_hf.inference.evaluation import evaluate_folder
+from adaptsign_hf.inference.evaluation import evaluate_data
 from adaptsign_hf.inference.loading import load_model
+from adaptsign_hf.metrics.confusions import most_costly_confusions
 
 
 @pytest.fixture
 def expected(model_folder, corpus):
-    return evaluate_folder(*load_model(model_folder, "cpu"), corpus, "test", quiet=True)
+    return evaluate_data(*load_model(model_folder, "cpu"), corpus, "test", quiet=True)
 
 
-def test_the_score_is_one_line(adaptsign, model_folder, corpus, expected):
+@pytest.fixture
+def printed(expected):
+    """The score, and below it the confusions."""
+    confusions = most_costly_confusions(expected.scored_references, expected.scored_hypotheses, limit=10)
+    assert confusions
+    return f"test: {expected.errors}\n" + "".join(f"  {confusion}\n" for confusion in confusions)
+
+
+def test_score_and_confusions_are_printed(adaptsign, model_folder, corpus, expected, printed):
     result = adaptsign("evaluate", model_folder, corpus, "--quiet")
-    assert (result.code, result.stdout) == (0, f"test: {expected.errors}\n")
+    assert (result.code, result.stdout) == (0, printed)
     for text in ("WER ", " substitutions, ", " deletions, ", " insertions; ", "in 3 clips"):
         assert text in result.stdout
     assert expected.errors.substitutions  # else there is nothing to compare
 
 
-def test_the_real_command(model_folder, corpus, expected):
+def test_the_real_command(model_folder, corpus, printed):
     command = [sys.executable, "-m", "adaptsign_hf.cli", "evaluate", str(model_folder), str(corpus)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (result.returncode, result.stdout) == (0, f"test: {expected.errors}\n")
+    assert (result.returncode, result.stdout) == (0, printed)
     (line,) = result.stderr.splitlines()
     assert "not in the model's vocabulary" in line
 
@@ -41,18 +51,49 @@ def test_hypotheses_are_written(adaptsign, model_folder, corpus, expected, tmp_p
     assert len(rows) == 3
 
 
+def test_files_for_sclite_are_written(adaptsign, model_folder, corpus, expected, tmp_path):
+    result = adaptsign(
+        "evaluate", model_folder, corpus, "--ctm", tmp_path / "read.ctm", "--stm", tmp_path / "signed.stm"
+    )
+    assert result.code == 0
+    signed = [line.split() for line in (tmp_path / "signed.stm").read_text(encoding="utf-8").splitlines()]
+    assert signed == [[clip.name, "1", clip.signer, "0.0", "1.79769e+308", *clip.glosses] for clip in expected.clips]
+    read = [line.split() for line in (tmp_path / "read.ctm").read_text(encoding="utf-8").splitlines()]
+    for clip, hypothesis in zip(expected.clips, expected.hypotheses, strict=True):
+        assert [fields[-1] for fields in read if fields[0] == clip.name] == (hypothesis.split() or ["@"])
+
+
+def test_protocols_and_collapsing_change_what_is_scored_and_written(adaptsign, model_folder, corpus, tmp_path):
+    metadata = corpus / "metadata.csv"
+    metadata.write_text(re.sub(r"(?<=mp4,)[^,]*", "__ON__ loc-SUN", metadata.read_text(encoding="utf-8")))
+    options = ("--protocol", "phoenix2014_t", "--collapse-repeats", "--stm", tmp_path / "signed.stm")
+    result = adaptsign("evaluate", model_folder, corpus, *options)
+    assert result.code == 0
+    assert result.stdout.startswith("test, protocol phoenix2014_t, repeats collapsed: WER ")
+    assert "; 3 glosses in 3 clips)" in result.stdout
+    for line in (tmp_path / "signed.stm").read_text(encoding="utf-8").splitlines():
+        assert line.endswith(" SUN")
+        assert "__ON__" not in line
+
+
+def test_an_unknown_protocol_is_told(adaptsign):
+    result = adaptsign("evaluate", "no_model", "no_data", "--protocol", "sclite")
+    assert result.code == 2
+    assert "phoenix2014_t" in result.stderr
+
+
 def test_another_split_can_be_scored(adaptsign, model_folder, corpus):
     result = adaptsign("evaluate", model_folder, corpus, "--split", "train")
     assert result.code == 0
     assert result.stdout.startswith("train: WER ")
-    assert result.stdout.endswith(" in 1 clips)\n")
+    assert result.stdout.splitlines()[0].endswith(" in 1 clips)")
 
 
 def test_a_clip_that_cannot_be_read_is_counted(adaptsign, model_folder, corpus, caplog):
     (corpus / "videos" / "testset_00001.mp4").write_bytes(b"")
     result = adaptsign("evaluate", model_folder, corpus)
     assert result.code == 0
-    assert result.stdout.endswith(" in 2 clips); 1 clips left out\n")
+    assert result.stdout.splitlines()[0].endswith(" in 2 clips); 1 clips left out")
     assert "testset_00001.mp4" in caplog.text  # pytest has taken the handler of standard error
 
 
@@ -79,7 +120,26 @@ def test_a_missing_folder_is_told(adaptsign, model_folder, tmp_path):
     assert f"error: Reading clips from {tmp_path / 'nowhere'}: there is no metadata.csv." in result.stderr
 
 
-def test_a_missing_folder_of_hypotheses_is_told_before_anything_is_read(adaptsign, tmp_path):
-    result = adaptsign("evaluate", "no_model", "no_data", "--hypotheses", tmp_path / "nowhere" / "read.csv")
+@pytest.mark.parametrize("option", ["--hypotheses", "--ctm", "--stm"])
+def test_a_missing_folder_of_results_is_told_before_anything_is_read(adaptsign, tmp_path, option):
+    result = adaptsign("evaluate", "no_model", "no_data", option, tmp_path / "nowhere" / "file")
     assert result.code == 1
-    assert result.stderr == f"error: Writing {tmp_path}/nowhere/read.csv: there is no folder {tmp_path}/nowhere.\n"
+    assert result.stderr == f"error: Writing {tmp_path}/nowhere/file: there is no folder {tmp_path}/nowhere.\n"
+
+
+def test_where_the_model_fails_is_written_as_tables_and_a_picture(adaptsign, model_folder, corpus, expected, tmp_path):
+    folder = tmp_path / "new" / "where"
+    result = adaptsign("evaluate", model_folder, corpus, "--breakdown", folder)
+    assert result.code == 0, result.stderr
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"by_gloss.csv", "by_frequency.csv", "by_signer.csv", "by_length.csv", "breakdown.png"}
+    with (folder / "by_signer.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["group"] for row in rows} == {clip.signer or "unknown" for clip in expected.clips}
+    assert sum(int(row["errors"]) for row in rows) == expected.errors.errors
+
+
+def test_an_unknown_benchmark_is_a_mistake(adaptsign, model_folder, corpus):
+    result = adaptsign("evaluate", model_folder, corpus, "--dataset", "phoenix")
+    assert result.code == 1
+    assert "There is no benchmark 'phoenix'" in result.stderr

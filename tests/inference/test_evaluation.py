@@ -3,13 +3,14 @@ import gc
 import pytest
 
 from adaptsign_hf.data.folder import clips_of_split
-from adaptsign_hf.inference.evaluation import evaluate_folder
+from adaptsign_hf.inference.evaluation import evaluate_data
 from adaptsign_hf.inference.recognition import recognize_video
-from adaptsign_hf.metrics.word_errors import count_word_errors
+from adaptsign_hf.metrics.gloss_wer.protocols import apply_protocol
+from adaptsign_hf.metrics.gloss_wer.word_errors import count_word_errors
 
 
 def evaluate(model_and_processor, corpus, **options):
-    return evaluate_folder(*model_and_processor, corpus, "test", quiet=True, **options)
+    return evaluate_data(*model_and_processor, corpus, "test", quiet=True, **options)
 
 
 def test_the_score_is_that_of_the_single_videos(model_and_processor, corpus, clips):
@@ -22,6 +23,20 @@ def test_the_score_is_that_of_the_single_videos(model_and_processor, corpus, cli
     assert evaluation.errors.clips == 4
     assert evaluation.left_out == []
     assert len(set(evaluation.hypotheses)) == 4  # else there is nothing to confuse
+
+
+def test_a_protocol_changes_what_is_scored_not_what_is_read(model_and_processor, corpus):
+    metadata = corpus / "metadata.csv"
+    metadata.write_text(metadata.read_text(encoding="utf-8").replace(".mp4,", ".mp4,__ON__ loc-"))
+    raw = evaluate(model_and_processor, corpus)
+    cleaned = evaluate(model_and_processor, corpus, protocol="phoenix2014_t", collapse_repeats=True)
+    assert (cleaned.hypotheses, cleaned.clips) == (raw.hypotheses, raw.clips)
+    assert raw.scored_references == [list(clip.glosses) for clip in raw.clips]
+    assert raw.scored_hypotheses == [text.split() for text in raw.hypotheses]
+    expected = apply_protocol(raw.scored_references, raw.hypotheses, "phoenix2014_t", collapse_repeats=True)
+    assert (cleaned.scored_references, cleaned.scored_hypotheses) == expected
+    assert cleaned.errors == count_word_errors(*expected)
+    assert cleaned.errors.reference_glosses < raw.errors.reference_glosses
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 3}, {"batch_size": 2, "num_workers": 2}])
@@ -82,6 +97,6 @@ def test_a_split_without_a_readable_video_is_an_error(model_and_processor, corpu
 
 def test_an_unknown_split_and_a_missing_folder_are_told(model_and_processor, corpus, tmp_path):
     with pytest.raises(ValueError, match=r"\['test', 'train'\]"):
-        evaluate_folder(*model_and_processor, corpus, "dev")
+        evaluate_data(*model_and_processor, corpus, "dev")
     with pytest.raises(ValueError, match="no folder"):
-        evaluate_folder(*model_and_processor, tmp_path / "nowhere", "test")
+        evaluate_data(*model_and_processor, tmp_path / "nowhere", "test")

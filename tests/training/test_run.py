@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCTC, AutoProcessor, set_seed
 
 from adaptsign_hf.data.folder import clips_of_split, read_folder
-from adaptsign_hf.inference.evaluation import evaluate_folder
+from adaptsign_hf.inference.evaluation import evaluate_data
 from adaptsign_hf.inference.loading import load_model
 from adaptsign_hf.inference.recognition import recognize_video
 from adaptsign_hf.training import loop
@@ -49,7 +49,7 @@ def check_scores(run_dir, corpus):
     scores = read_report(run_dir)["scores"]
     assert {split: score["clips"] for split, score in scores.items()} == {"dev": 3, "test": 2, "test_signer": 1}
     for split, score in scores.items():
-        errors = evaluate_folder(model, processor, corpus, split, quiet=True).errors
+        errors = evaluate_data(model, processor, corpus, split, quiet=True).errors
         assert score == {"wer": errors.wer, **vars(errors)}
     assert any(score["substitutions"] for score in scores.values())  # else there is nothing to compare
 

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from adaptsign_hf.data.folder import LeftOutClip
-from adaptsign_hf.data.loading import ClipDataset, collate_clips
+from adaptsign_hf.data.loading import ClipDataset, collate_clips, normalize_batch
 from adaptsign_hf.decoding.recognition import recognize_batches
-from adaptsign_hf.metrics.word_errors import WordErrors, count_word_errors
+from adaptsign_hf.metrics.gloss_wer.word_errors import WordErrors, count_word_errors
 from adaptsign_hf.modeling.processing_adaptsign import AdaptSignProcessor
 from adaptsign_hf.training.checkpoints import Progress, save_checkpoint
 from adaptsign_hf.training.configuration import TrainingConfig
@@ -103,7 +103,7 @@ class Trainer:
             progress.batches += 1
             for clip in batch["left_out"]:
                 logger.warning("left out in epoch %d: %s: %s", progress.epoch + 1, clip.name, clip.reason)
-            if "pixel_values" not in batch and accelerator.num_processes == 1:
+            if "frames" not in batch and accelerator.num_processes == 1:
                 continue
             losses = self.train_step(batch)
             sums += losses
@@ -118,7 +118,8 @@ class Trainer:
         """Learn from one batch; return the losses, (4,), without waiting for the device."""
         limit = self.config.optimization.max_gradient_norm
         with self.accelerator.accumulate(self.model):
-            output = self.model(batch["pixel_values"], batch["attention_mask"], labels=batch["labels"])
+            pixel_values = normalize_batch(batch, self.processor, self.accelerator.device)
+            output = self.model(pixel_values, batch["attention_mask"], labels=batch["labels"])
             self.accelerator.backward(output.loss)
             if self.accelerator.sync_gradients:
                 if limit is not None:

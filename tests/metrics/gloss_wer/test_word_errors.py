@@ -3,40 +3,80 @@ from functools import cache
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
 
-from adaptsign_hf.metrics.word_errors import WordErrors, count_word_errors
+from adaptsign_hf.metrics.gloss_wer.word_errors import WordErrors, align, count_clip_errors, count_word_errors
 
-SENTENCE = st.lists(st.sampled_from(["RAIN", "SUN", "FOG"]), max_size=6)
+SENTENCE = st.lists(st.sampled_from(["RAIN", "SUN", "FOG", "WIND"]), max_size=9)
 PAIRS = st.lists(st.tuples(SENTENCE, SENTENCE), min_size=1, max_size=4).filter(lambda pairs: any(r for r, _ in pairs))
 
 
-def edit_distance(reference, hypothesis):
-    """The recursion of the definition, without a table."""
+@given(SENTENCE, SENTENCE)
+def test_an_alignment_is_made_of_both_sides(reference, hypothesis):
+    pairs = align(reference, hypothesis)
+    assert [signed for signed, _ in pairs if signed is not None] == reference
+    assert [read for _, read in pairs if read is not None] == hypothesis
+    assert (None, None) not in pairs
+
+
+@given(SENTENCE, SENTENCE)
+def test_no_alignment_is_cheaper(reference, hypothesis):
+    errors = count_clip_errors(reference, hypothesis)
+    cost = 4 * errors.substitutions + 3 * (errors.deletions + errors.insertions)
+    assert cost == Levenshtein.distance(reference, hypothesis, weights=(3, 3, 4))
+
+
+def sclite_by_its_definition(reference, hypothesis):
+    """Cost and substitutions, deletions, insertions, by the recursion, in the order in which sclite compares."""
 
     @cache
-    def distance(i, j):
-        if i == 0 or j == 0:
-            return i + j
-        return min(
-            distance(i - 1, j) + 1,
-            distance(i, j - 1) + 1,
-            distance(i - 1, j - 1) + (reference[i - 1] != hypothesis[j - 1]),
-        )
+    def best(i, j):
+        if i == j == 0:
+            return 0, (0, 0, 0)
+        ways = []
+        if i and j:
+            cost, (substitutions, deletions, insertions) = best(i - 1, j - 1)
+            wrong = reference[i - 1] != hypothesis[j - 1]
+            ways.append((cost + 4 * wrong, (substitutions + wrong, deletions, insertions)))
+        if j:
+            cost, (substitutions, deletions, insertions) = best(i, j - 1)
+            ways.append((cost + 3, (substitutions, deletions, insertions + 1)))
+        if i:
+            cost, (substitutions, deletions, insertions) = best(i - 1, j)
+            ways.append((cost + 3, (substitutions, deletions + 1, insertions)))
+        return min(ways, key=lambda way: way[0])  # the first of equally cheap ones
 
-    return distance(len(reference), len(hypothesis))
+    return best(len(reference), len(hypothesis))[1]
 
 
 @given(PAIRS)
-def test_errors_are_the_edit_distances(pairs):
+def test_the_errors_are_those_of_the_definition(pairs):
     references, hypotheses = zip(*pairs, strict=True)
     errors = count_word_errors(references, hypotheses)
-    assert errors.errors == sum(edit_distance(*pair) for pair in pairs)
+    expected = [sum(kind) for kind in zip(*(sclite_by_its_definition(*pair) for pair in pairs), strict=True)]
+    assert [errors.substitutions, errors.deletions, errors.insertions] == expected
+    assert errors.errors == sum(expected)
     assert errors.reference_glosses == sum(map(len, references))
     assert errors.clips == len(pairs)
     # What is read too much is inserted, what is missing deleted.
     assert errors.insertions - errors.deletions == sum(map(len, hypotheses)) - sum(map(len, references))
-    assert min(errors.substitutions, errors.deletions, errors.insertions) >= 0
     assert errors.wer == errors.errors / errors.reference_glosses
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "counts"),
+    [
+        ("A B C", "C X Y", (3, 0, 0)),  # as cheap as two deletions and two insertions
+        ("A B", "B A", (0, 1, 1)),  # two substitutions are dearer
+        ("A C E F D", "F D G F", (0, 3, 2)),  # five errors, though four would do
+        ("C F G D C", "D B C E A", (0, 3, 3)),
+        ("B G B F B A", "F A C G E", (0, 4, 3)),
+    ],
+)
+def test_what_sclite_itself_counts(reference, hypothesis, counts):
+    """Recorded from sclite 2.10."""
+    errors = count_clip_errors(reference.split(), hypothesis.split())
+    assert (errors.substitutions, errors.deletions, errors.insertions) == counts
 
 
 @given(st.lists(SENTENCE, min_size=1).filter(any))
