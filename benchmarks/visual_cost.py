@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import platform
-import resource
 import statistics
 import tempfile
 import time
@@ -90,13 +89,21 @@ def compare_seconds(num_frames: int, pairs: int, dtype: torch.dtype) -> dict[str
     }
 
 
+def memory_mb(kind: str) -> float:
+    """Return this process's memory, `VmRSS` now or `VmHWM` at its peak, in MB (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) / 1024
+
+
 @torch.no_grad()
 def measure_peak(num_frames: int, connection) -> None:
     """Read one clip in this process, and send how far its peak memory grew beyond model and frames, in MB."""
     model, pixels = build_model(reduction=4), torch.randn(1, num_frames, 3, 224, 224)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model(pixels[:, :1])  # libraries allocate their own on first use
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    before = memory_mb("VmRSS")
     model(pixels)
-    connection.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    connection.send(memory_mb("VmHWM") - before)
 
 
 def peak_memory(num_frames: int) -> float:

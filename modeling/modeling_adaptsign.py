@@ -137,7 +137,7 @@ class AdaptSignModel(AdaptSignPreTrainedModel):
         class_tokens, queries, products = [], [], []
         for chunk in frames.split(self.config.frame_chunk_size):
             hidden_states, query = self.read_layers(chunk)
-            class_tokens.append(hidden_states[:, 0])
+            class_tokens.append(hidden_states[:, 0].clone())  # a view would keep all tokens of all frames
             queries.append(query)
             products.append(cross_frame.push(self.aggregator.cross_frame_norm(hidden_states)))
         products.append(cross_frame.finish())

@@ -371,3 +371,22 @@ def test_a_skeleton_has_no_adapters(tiny_config):
     assert not any("adaptsign_" in name for name, _ in model.named_parameters())
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad != is_frozen(name), name
+
+
+def test_a_long_clip_keeps_only_a_few_numbers_of_each_frame(tiny_model, monkeypatch):
+    tiny_model.config.frame_chunk_size = 4
+    waiting = []
+    cat = torch.cat
+
+    def watch(tensors, *args, **kwargs):
+        joined = cat(tensors, *args, **kwargs)
+        if len(joined) == 40:  # what was collected from all chunks
+            waiting.append(tensors)
+        return joined
+
+    with torch.no_grad():
+        monkeypatch.setattr(torch, "cat", watch)
+        tiny_model.model.read_frames(torch.randn(40, 3, 32, 32))
+    assert len(waiting) == 3
+    # A view would keep all tokens of all frames alive.
+    assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensors in waiting for tensor in tensors)
