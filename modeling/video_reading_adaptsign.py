@@ -14,6 +14,7 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image, ImageOps
 
@@ -176,12 +177,15 @@ def _iter_file(path: Path, fps: float | None) -> Iterator[np.ndarray]:
         if fps is not None:
             frames = _resample(frames, stream, fps)
         matrix: list[int] | None = None
+        # One for all frames, and not in a frame: it has threads, and where these wait for the garbage collector a
+        # process that is forked meanwhile, such as a loader's worker, hangs when it collects them in their stead.
+        reformatter = VideoReformatter()
         for index, frame in enumerate(frames):
             if index == 0:
                 # Asked of one frame only: PyAV ties a frame and its side data into a cycle, which would keep every
-                # full-size frame, and the threads of its conversion, until the garbage collector comes.
+                # full-size frame until the garbage collector comes.
                 matrix = _display_matrix(frame)
-            yield _upright_rgb(frame, matrix)
+            yield _upright_rgb(reformatter.reformat(frame, format="rgb24"), matrix)
 
 
 def _decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -272,8 +276,8 @@ def _display_matrix(frame: VideoFrame) -> list[int] | None:
 
 
 def _upright_rgb(frame: VideoFrame, matrix: list[int] | None) -> np.ndarray:
-    """A frame as displayed, (height, width, 3) uint8: turned by quarters and mirrored as the display matrix says."""
-    pixels = frame.to_ndarray(format="rgb24")
+    """An RGB frame as displayed, (height, width, 3) uint8: turned by quarters and mirrored as the matrix says."""
+    pixels = frame.to_ndarray()
     if matrix is None:
         return pixels
     # The stored point (x, y) is shown at (a·x + c·y, b·x + d·y).

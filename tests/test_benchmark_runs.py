@@ -1,4 +1,4 @@
-"""Each benchmark's recipe on a tiny copy in its true layout: doctor, training, evaluation, through the real commands."""
+"""Each benchmark's recipe on a tiny copy in its true layout: doctor, train, evaluate, by the real commands."""
 
 import json
 import os

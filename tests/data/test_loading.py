@@ -16,6 +16,7 @@ from adaptsign_hf.data.loading import (
     count_frames,
     decode_clips,
     load_frames,
+    normalize_batch,
     probe_clips,
 )
 from adaptsign_hf.data.synthetic.corpus import write_video
@@ -124,7 +125,7 @@ def test_epochs_seeds_and_clips_differ(clips, processor):
         dataset = ClipDataset(clips[:2], processor, frames, AUGMENTATION, seed)
         for epoch in (0, 1):
             dataset.set_epoch(epoch)
-            seen += [dataset[0]["pixel_values"], dataset[1]["pixel_values"]]
+            seen += [dataset[0]["frames"], dataset[1]["frames"]]
     for index, first in enumerate(seen):
         assert not any(torch.equal(first, second) for second in seen[:index])
 
@@ -144,9 +145,11 @@ def test_items_for_scoring_are_what_the_processor_gives(clips, processor):
     assert len(dataset) == 3
     for index, clip in enumerate(clips):
         item = dataset[index]
-        assert item.keys() == {"pixel_values", "index"}
+        assert item.keys() == {"frames", "index"}
         assert item["index"] == index
-        torch.testing.assert_close(item["pixel_values"], processor(videos=clip.path)["pixel_values"][0])
+        batch = collate_clips([item], processor)
+        expected = processor(videos=clip.path)["pixel_values"]
+        torch.testing.assert_close(normalize_batch(batch, processor, "cpu"), expected, rtol=0, atol=0)
 
 
 def test_items_for_training_hold_labels_and_enough_frames(clips, processor):
@@ -154,8 +157,8 @@ def test_items_for_training_hold_labels_and_enough_frames(clips, processor):
     item = ClipDataset([crowded], processor, augmentation=AUGMENTATION)[0]
     assert item["labels"].tolist() == [2, 2, 2, 2]
     assert item["labels"].dtype == torch.long
-    assert item["pixel_values"].shape == (25, 3, 16, 16)
-    assert -1 <= item["pixel_values"].min() < item["pixel_values"].max() <= 1
+    assert item["frames"].shape == (25, 3, 16, 16)
+    assert item["frames"].dtype == torch.uint8
 
 
 def test_workers_decode_what_this_process_decodes(clips, broken, processor, no_garbage):
@@ -216,7 +219,7 @@ def test_a_clip_that_ends_early_is_used(clips, processor, tmp_path):
         assert probe_clips([short], None, quiet=True)[0] == [short]
         # However few frames are left, a training item has room for its label.
         crowded = Clip("short.mp4", short.path, ("SUN",) * 3)
-        assert len(ClipDataset([crowded], processor, augmentation=AUGMENTATION)[0]["pixel_values"]) >= 17
+        assert len(ClipDataset([crowded], processor, augmentation=AUGMENTATION)[0]["frames"]) >= 17
 
 
 def batches(dataset, processor, batch_size):
@@ -225,10 +228,15 @@ def batches(dataset, processor, batch_size):
 
 def test_batches_are_padded(clips, processor):
     (batch,) = batches(ClipDataset(clips, processor, augmentation=AugmentationConfig(0, 0, 1)), processor, 3)
-    assert batch.keys() == {"left_out", "pixel_values", "attention_mask", "index", "labels"}
-    assert batch["pixel_values"].shape == (3, 16, 3, 16, 16)
+    assert batch.keys() == {"left_out", "frames", "attention_mask", "index", "labels"}
+    assert batch["frames"].shape == (3, 16, 3, 16, 16)
+    assert batch["frames"].dtype == torch.uint8  # a quarter of what a worker would have to send as floats
     assert batch["attention_mask"].sum(dim=1).tolist() == [11, 7, 16]
-    assert not batch["pixel_values"][1, 7:].any()
+    pixel_values = normalize_batch(batch, processor, "cpu")
+    assert pixel_values.dtype == torch.float32
+    assert not pixel_values[1, 7:].any()
+    assert -1 <= pixel_values.min() < pixel_values.max() <= 1
+    torch.testing.assert_close(pixel_values[1, :7], batch["frames"][1, :7] / 127.5 - 1)
     assert batch["index"].tolist() == [0, 1, 2]
     assert batch["labels"].tolist() == [[2, -100], [2, 1], [2, -100]]
     assert batch["left_out"] == []
@@ -237,7 +245,7 @@ def test_batches_are_padded(clips, processor):
 def test_clips_left_out_are_beside_the_batch(clips, broken, processor):
     dataset = ClipDataset([clips[0], broken[0], clips[1]], processor)
     (batch,) = batches(dataset, processor, 3)
-    assert batch.keys() == {"left_out", "pixel_values", "attention_mask", "index"}
+    assert batch.keys() == {"left_out", "frames", "attention_mask", "index"}
     assert batch["index"].tolist() == [0, 2]
     assert batch["attention_mask"].sum(dim=1).tolist() == [11, 7]
     assert [clip.name for clip in batch["left_out"]] == ["empty.mp4"]

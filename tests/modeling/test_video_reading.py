@@ -1,5 +1,7 @@
 """Decoding: colours, orientation, time."""
 
+import gc
+import os
 import tracemalloc
 import warnings
 from fractions import Fraction
@@ -299,3 +301,18 @@ def test_real_clips(name, count, shape):
         warnings.simplefilter("error")
         shapes = [frame.shape for frame in iter_frames(SHARED_VIDEO / name)]
     assert shapes == [shape] * count
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux tells them")
+def test_no_thread_outlives_the_reading(write_video):
+    """Else a process forked afterwards, as loaders fork theirs, hangs when it collects what the threads belong to."""
+    path = write_video("clip.mp4", [np.full((64, 64, 3), 10 * index, np.uint8) for index in range(12)])
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/task"))
+        assert len(list(iter_frames(path))) == 12
+        next(iter_frames(path))
+        assert len(os.listdir("/proc/self/task")) == before
+    finally:
+        gc.enable()

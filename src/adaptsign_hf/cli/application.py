@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from adaptsign_hf.cli import convert, environment, evaluate, predict, synthesize
+from adaptsign_hf.cli import convert, doctor, environment, evaluate, predict, prepare, synthesize
 from adaptsign_hf.version import __version__
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("doctor")(doctor.doctor)
+app.command("prepare")(prepare.prepare)
 app.command("convert")(convert.convert)
 app.command("synthesize")(synthesize.synthesize)
 app.command("env")(environment.env)

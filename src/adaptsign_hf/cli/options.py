@@ -7,6 +7,14 @@ import typer
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A trained model: a directory, or a name on the Hub.")
 ]
+BenchmarkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="phoenix2014, phoenix2014-si5, phoenix2014-t, csl-daily, csl, csl-split2, ce-csl, folder, prepared.",
+    ),
+]
+SourceArgument = Annotated[str, typer.Argument(metavar="SRC", help="The copy: a folder.")]
 DeviceOption = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; this machine's accelerator by default.")
 ]

@@ -1,6 +1,8 @@
 """Random changes of training clips, the same for all frames of a clip (paper: implementation details)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import EllipsisType
 
 import torch
 
@@ -34,7 +36,7 @@ class AugmentationConfig:
 
 
 def augment(
-    frames: torch.Tensor,
+    frames: torch.Tensor | Sequence[torch.Tensor],
     crop_size: tuple[int, int],
     config: AugmentationConfig,
     generator: torch.Generator,
@@ -44,7 +46,7 @@ def augment(
     Rescale a clip in time, crop it and mirror it, at random.
 
     Args:
-        frames: uint8 (frames, 3, height, width).
+        frames: uint8 (frames, 3, height, width), or as many of (3, height, width).
         crop_size: Height and width of the crop, in pixels.
         config: How much.
         generator: Source of all randomness.
@@ -53,11 +55,11 @@ def augment(
     Returns:
         uint8 (other number of frames, 3, crop height, crop width).
     """
-    frames = rescale_in_time(frames, config, generator, required_frames)
-    frames = random_crop(frames, crop_size, generator)
-    if torch.rand((), generator=generator) < config.flip_probability:
-        frames = frames.flip(-1)
-    return frames
+    times = rescale_in_time(torch.arange(len(frames)), config, generator, required_frames)
+    height, width = frames[0].shape[-2:]
+    rectangle = draw_rectangle((height, width), crop_size, generator)
+    chosen = torch.stack([frames[time][rectangle] for time in times.tolist()])  # the only copy that is made
+    return chosen.flip(-1) if torch.rand((), generator=generator) < config.flip_probability else chosen
 
 
 def rescale_in_time(
@@ -71,9 +73,10 @@ def rescale_in_time(
     return frames[torch.linspace(0, num_frames - 1, target).round().long()]
 
 
-def random_crop(frames: torch.Tensor, crop_size: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
-    """Cut the same random rectangle of `crop_size` pixels out of every frame."""
-    height, width = frames.shape[-2:]
-    top = int(torch.randint(height - crop_size[0] + 1, (), generator=generator))
-    left = int(torch.randint(width - crop_size[1] + 1, (), generator=generator))
-    return frames[..., top : top + crop_size[0], left : left + crop_size[1]]
+def draw_rectangle(
+    frame_size: tuple[int, int], crop_size: tuple[int, int], generator: torch.Generator
+) -> tuple[EllipsisType, slice, slice]:
+    """Draw a rectangle of `crop_size` inside `frame_size`, both height and width in pixels; index frames with it."""
+    top = int(torch.randint(frame_size[0] - crop_size[0] + 1, (), generator=generator))
+    left = int(torch.randint(frame_size[1] - crop_size[1] + 1, (), generator=generator))
+    return ..., slice(top, top + crop_size[0]), slice(left, left + crop_size[1])

@@ -40,6 +40,8 @@ def leave_out_infeasible(clips: Sequence[Clip], num_frames: Sequence[int]) -> tu
                     clip.name,
                     f"its {len(clip.glosses)} glosses need {needed} output steps, but its {frames} frames give only "
                     f"{available} (one for each {STRIDE} frames)",
+                    "infeasible",
+                    clip.split,
                 )
             )
     return kept, left_out

@@ -20,12 +20,13 @@ class Clip:
 
     Attributes:
         name: File name as it stands in the metadata, relative to the folder; or the id that a benchmark gives it.
-        path: The video file, or a folder of numbered images.
+        path: The video file, a folder of numbered images, or a shard of prepared clips.
         glosses: What is signed.
         signer: Who signs; empty where unknown.
         split: `train` where the metadata has no such column.
         translation: The sentence in a spoken language; empty where there is none.
         num_frames: What the annotation says, to be compared with what there is; None where it says nothing.
+        row: Number of the clip in the shard; None where the path is the clip's own.
     """
 
     name: str
@@ -35,14 +36,25 @@ class Clip:
     split: str = DEFAULT_SPLIT
     translation: str = ""
     num_frames: int | None = None
+    row: int | None = None
 
 
 @dataclass(frozen=True)
 class LeftOutClip:
-    """A clip that cannot be used: its name, and the reason in words."""
+    """
+    A clip that cannot be used.
+
+    Attributes:
+        name: Of the clip.
+        reason: In words.
+        kind: In one word, as `inspection.KINDS` explains it.
+        split: Empty where unknown.
+    """
 
     name: str
     reason: str
+    kind: str = "unreadable"
+    split: str = ""
 
 
 def read_folder(data_dir: str | Path) -> tuple[list[Clip], list[LeftOutClip]]:
@@ -90,26 +102,30 @@ def _check_rows(data_dir: Path, rows: Iterable[dict[str, str | None]]) -> tuple[
     seen: set[str] = set()
     for number, row in enumerate(rows, start=2):
         name, signer, split = ((row.get(column) or "").strip() for column in ("file_name", "signer", "split"))
+        split = split or DEFAULT_SPLIT
         glosses = tuple((row["gloss"] or "").split())
         path = data_dir / name
         same_file = os.path.normpath(name)
         if not name:
-            left_out.append(LeftOutClip(f"{METADATA} line {number}", "the file name is empty"))
+            line = f"{METADATA} line {number}"
+            left_out.append(LeftOutClip(line, "the file name is empty", "nameless", split))
         elif same_file in seen:
-            left_out.append(LeftOutClip(name, f"the file name stands twice in {METADATA} (again in line {number})"))
-        elif not _is_there(path):
-            left_out.append(LeftOutClip(name, "there is no such file"))
+            reason = f"the file name stands twice in {METADATA} (again in line {number})"
+            left_out.append(LeftOutClip(name, reason, "duplicate", split))
+        elif not is_there(path):
+            left_out.append(LeftOutClip(name, "there is no such file", "missing", split))
         elif not path.resolve().is_relative_to(root):
-            left_out.append(LeftOutClip(name, f"the file lies outside the folder {data_dir}"))
+            left_out.append(LeftOutClip(name, f"the file lies outside the folder {data_dir}", "outside", split))
         elif not glosses:
-            left_out.append(LeftOutClip(name, "the label is empty"))
+            left_out.append(LeftOutClip(name, "the label is empty", "unlabelled", split))
         else:
-            clips.append(Clip(name, path, glosses, signer, split or DEFAULT_SPLIT))
+            clips.append(Clip(name, path, glosses, signer, split))
         seen.add(same_file)
     return clips, left_out
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder."""
     try:
         return path.exists()
     except (OSError, ValueError):  # no file can have such a name: too long, or with a zero byte

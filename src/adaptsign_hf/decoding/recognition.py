@@ -6,6 +6,7 @@ import torch
 from tqdm.auto import tqdm
 
 from adaptsign_hf.data.folder import LeftOutClip
+from adaptsign_hf.data.loading import normalize_batch
 from adaptsign_hf.modeling.processing_adaptsign import AdaptSignProcessor
 
 
@@ -37,10 +38,9 @@ def recognize_batches(
     hypotheses: dict[int, str] = {}
     for batch in tqdm(batches, description, disable=quiet or None, unit="batch", leave=False):
         left_out.extend(batch["left_out"])
-        if "pixel_values" not in batch:
+        if "frames" not in batch:
             continue
         indices = batch["index"].tolist()
-        pixel_values = batch["pixel_values"].to(device, non_blocking=True)
-        output = model(pixel_values, batch["attention_mask"])
+        output = model(normalize_batch(batch, processor, device), batch["attention_mask"])
         hypotheses.update(zip(indices, processor.batch_decode(output.logits, output.logit_lengths), strict=True))
     return hypotheses

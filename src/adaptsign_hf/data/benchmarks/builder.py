@@ -10,6 +10,7 @@ import datasets
 
 from adaptsign_hf.data.benchmarks.catalogue import find_benchmark, read_benchmark
 from adaptsign_hf.data.folder import Clip, LeftOutClip
+from adaptsign_hf.data.prepared.shards import read_images
 from adaptsign_hf.modeling.video_reading_adaptsign import list_images, probe_video
 
 logger = logging.getLogger(__name__)
@@ -22,11 +23,12 @@ class BenchmarkConfig(datasets.BuilderConfig):
 
     Attributes:
         benchmark: Its name.
-        annotations: A digest of its clips and labels, so that a changed copy is not read from an old cache.
+        state: A digest of its annotation and of when its clips changed, so that a changed copy is not read from an
+            old cache.
     """
 
     benchmark: str = "folder"
-    annotations: str = ""
+    state: str = ""
 
 
 class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
@@ -54,7 +56,7 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
         return datasets.DatasetInfo(description=benchmark.title, features=datasets.Features(features))
 
     def _media(self) -> dict:
-        folders = {clip.path.is_dir() for clip in self.clips}
+        folders = {clip.row is not None or clip.path.is_dir() for clip in self.clips}
         if len(folders) > 1:
             raise ValueError(
                 f"Some clips of {self.config.data_dir} are videos and some folders of images, which do not fit into "
@@ -80,7 +82,7 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
             try:
                 media = encoded_media(clip)
             except (ValueError, OSError) as error:
-                log_left_out(self.config.benchmark, [LeftOutClip(clip.name, str(error))])
+                log_left_out(self.config.benchmark, [LeftOutClip(clip.name, str(error), split=clip.split)])
                 continue
             example: dict = {"id": clip.name, "glosses": list(clip.glosses), "signer": clip.signer, **media}
             if "translation" in self.info.features:
@@ -89,7 +91,14 @@ class BenchmarkBuilder(datasets.GeneratorBasedBuilder):
 
 
 def encoded_media(clip: Clip) -> dict:
-    """Return a clip's `frames` or `video`, by path, and its `num_frames`; raise where there is no image or video."""
+    """
+    Return a clip's `frames` or `video`, and its `num_frames`; raise where there is no image or video.
+
+    What has a path of its own is given by it, a row of a shard by its bytes.
+    """
+    if clip.row is not None:
+        encoded = read_images(clip.path, clip.row)
+        return {"frames": [{"path": None, "bytes": image} for image in encoded], "num_frames": len(encoded)}
     if not clip.path.is_dir():
         return {"video": {"path": str(clip.path), "bytes": None}, "num_frames": probe_video(clip.path).num_frames}
     images = list_images(clip.path)
@@ -109,7 +118,7 @@ def load_benchmark(
 
     Args:
         name: `phoenix2014`, `phoenix2014-si5`, `phoenix2014-t`, `csl-daily`, `csl` (split I), `csl-split2`, `ce-csl`,
-            or `folder`.
+            `folder` or `prepared`.
         data_dir: The copy.
         split: Which clips; None for a dictionary of all splits.
         streaming: Read rows as they are asked for, without a cache.
@@ -122,10 +131,14 @@ def load_benchmark(
         (encoded), and `num_frames` (of a video, what its header says, or None).
 
     Raises:
-        ValueError: If there is no such benchmark or split, or the folder is no copy of it.
+        ValueError: If there is no such benchmark or split, the folder is no copy of it, or none of its clips is
+            usable.
     """
     clips, left_out = read_benchmark(name, data_dir)
     log_left_out(name, left_out)
+    if not clips:
+        first = f"; the first: {left_out[0].name}: {left_out[0].reason}" if left_out else ""
+        raise ValueError(f"None of the {len(left_out)} clips of {name} in {data_dir} can be used{first}.")
     splits = sorted({clip.split for clip in clips})
     if split is not None and split not in splits:
         raise ValueError(f"{name} has no split {split!r} in {data_dir}: its splits are {', '.join(splits) or 'none'}.")
@@ -135,12 +148,23 @@ def load_benchmark(
         cache_dir=None if cache_dir is None else str(cache_dir),
         clips=clips,
         benchmark=name,
-        annotations=hashlib.sha256(repr(clips).encode()).hexdigest(),
+        state=digest_state(clips),
     )
     if streaming:
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare(num_proc=num_proc)
-    return builder.as_dataset(split=split)
+    readable = [name for name, info in builder.info.splits.items() if info.num_examples]
+    if not readable or split not in (None, *readable):
+        raise ValueError(f"None of the clips of {name} in {data_dir}{f' in {split!r}' if split else ''} can be read.")
+    if split is not None:
+        return builder.as_dataset(split)
+    return datasets.DatasetDict({name: builder.as_dataset(name) for name in readable})
+
+
+def digest_state(clips: list[Clip]) -> str:
+    """Return a digest of clips with their labels, and of when their files or folders changed."""
+    state = [(clip, clip.path.stat().st_mtime_ns) for clip in clips]
+    return hashlib.sha256(repr(state).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def log_left_out(name: str, left_out: list[LeftOutClip]) -> None:

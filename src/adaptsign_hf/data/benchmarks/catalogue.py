@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from adaptsign_hf.data.benchmarks import ce_csl, csl, csl_daily, phoenix2014, phoenix2014t
+from adaptsign_hf.data.benchmarks import ce_csl, csl, csl_daily, phoenix2014, phoenix2014t, prepared
 from adaptsign_hf.data.benchmarks.description import Benchmark, Reading
 from adaptsign_hf.data.folder import Clip, read_folder
 
@@ -27,6 +27,7 @@ BENCHMARKS = {
         csl.SPLIT_II,
         ce_csl.BENCHMARK,
         FOLDER,
+        prepared.BENCHMARK,
     )
 }
 

@@ -10,6 +10,7 @@ from adaptsign_hf.data.folder import Clip
 LAYOUT = """  color/000000 ... 000099/P01_s1_...   each an .avi file or a folder of frames
   corpus.txt                           sentence id, then the sentence
   dictionary.txt                       number, then the word; only where sentences are written without spaces"""
+VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".webm"}
 TEST_SIGNERS = range(41, 51)  # split I: 40 signers train, 10 test
 TEST_SENTENCES = range(94, 100)  # split II: 94 sentences train, 6 test; the paper does not say which six
 
@@ -24,19 +25,26 @@ def read(data_dir: Path, by_sentence: bool) -> Reading:
     """
     root = find_root(data_dir, ["color", "corpus.txt"], ["CSL", "SLR_Dataset"], "CSL", LAYOUT)
     words = read_words(root / "dictionary.txt") if (root / "dictionary.txt").exists() else set()
+    sentences = read_sentences(root / "corpus.txt")
+    if not words and all(len(sentence.split()) == 1 for _, sentence in sentences):
+        raise ValueError(
+            f"Reading CSL from {root}: the sentences of corpus.txt have no spaces, and there is no dictionary.txt to "
+            "cut them into words. Put the release's there, or write spaces between the words."
+        )
     clips = ClipList(root)
-    for number, sentence in read_sentences(root / "corpus.txt"):
+    for number, sentence in sentences:
         glosses = tuple(segment(sentence, words))
         folder = root / "color" / number
         if not folder.is_dir():
-            clips.leave_out(number, f"there is no color/{number}")
+            clips.leave_out(number, f"there is no color/{number}", "missing")
             continue
         for path in sorted(folder.iterdir()):
             signer = re.match(r"P(\d+)_", path.name)
-            name = f"{number}/{path.stem if path.is_file() else path.name}"
-            if signer is None:
-                clips.leave_out(name, "its name does not begin with a signer, such as P01_")
+            if signer is None or not (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES):
+                reason = "expected videos and folders of frames whose names begin with a signer, such as P01_"
+                clips.leave_out(f"{number}/{path.name}", reason, "foreign")
                 continue
+            name = f"{number}/{path.name if path.is_dir() else path.stem}"
             held_out = int(number) in TEST_SENTENCES if by_sentence else int(signer[1]) in TEST_SIGNERS
             clips.add(Clip(name, path, glosses, f"P{signer[1]}", "test" if held_out else "train"))
     return clips.reading
@@ -53,9 +61,9 @@ def read_sentences(path: Path) -> list[tuple[str, str]]:
 
 
 def read_words(path: Path) -> set[str]:
-    """Read the words of the dictionary."""
+    """Read the words of the dictionary; those that share a sign stand in one line, as in `他（她、它）`."""
     lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8-sig").splitlines())
-    return {line[-1].strip() for line in lines if line}
+    return {word for line in lines if line for word in re.split(r"[（）()、\s]+", line[-1]) if word}  # noqa: RUF001
 
 
 def segment(sentence: str, words: set[str]) -> list[str]:
@@ -65,7 +73,7 @@ def segment(sentence: str, words: set[str]) -> list[str]:
     Raises:
         ValueError: If it has no spaces and the dictionary does not cover it.
     """
-    if not words or " " in sentence:
+    if not words or len(sentence.split()) > 1:
         return sentence.split()
     best: list[list[str] | None] = [[]]
     for end in range(1, len(sentence) + 1):
@@ -73,7 +81,10 @@ def segment(sentence: str, words: set[str]) -> list[str]:
         cuts = [[*before, word] for start, word in ends if (before := best[start]) is not None]
         best.append(min(cuts, key=len, default=None))
     if best[-1] is None:
-        raise ValueError(f"The sentence {sentence!r} of CSL cannot be cut into words of dictionary.txt.")
+        raise ValueError(
+            f"The sentence {sentence!r} of CSL cannot be cut into words of dictionary.txt: add the word that it "
+            "lacks, or write spaces between the words in corpus.txt."
+        )
     return best[-1]
 
 

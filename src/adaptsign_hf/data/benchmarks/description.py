@@ -1,11 +1,12 @@
 """What the project knows of a benchmark, and what all readers of annotations share."""
 
 import csv
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adaptsign_hf.data.folder import Clip, LeftOutClip
+from adaptsign_hf.data.folder import Clip, LeftOutClip, is_there
 from adaptsign_hf.modeling.video_reading_adaptsign import IMAGE_SUFFIXES
 
 Reading = tuple[list[Clip], list[LeftOutClip]]
@@ -53,13 +54,14 @@ def find_root(data_dir: Path, markers: list[str], subfolders: list[str], title: 
         ValueError: If there is no copy; the message says what was expected and what was found.
     """
     candidates = [data_dir, *(data_dir / subfolder for subfolder in subfolders)]
-    for root in candidates:
-        if all((root / marker).exists() for marker in markers):
-            return root
-    found = ", ".join(sorted(path.name for path in data_dir.iterdir())[:8]) if data_dir.is_dir() else "no folder"
-    missing = next(marker for marker in markers if not (data_dir / marker).exists())
+    # The likeliest lacks least; of equals it is the first, what the user gave.
+    missing = {root: [marker for marker in markers if not (root / marker).exists()] for root in candidates}
+    root = min(candidates, key=lambda root: len(missing[root]))
+    if not missing[root]:
+        return root
+    found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no folder"
     raise ValueError(
-        f"Reading {title} from {data_dir}: there is no {missing}. Expected\n{layout}\nand found: "
+        f"Reading {title} from {root}: there is no {missing[root][0]}. Expected\n{layout}\nand found: "
         f"{found or 'an empty folder'}."
     )
 
@@ -93,10 +95,16 @@ def read_table(path: Path, columns: list[str], delimiter: str = "|") -> Iterator
 
 def frame_folder(folder: Path) -> Path:
     """Return the folder that holds a clip's images: the one named, its only child `1`, or its parent."""
-    for candidate in (folder, folder / "1", folder.parent if folder.name == "1" else folder):
-        if candidate.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in candidate.iterdir()):
-            return candidate
-    return folder
+    candidates = [folder, folder / "1", folder.parent] if folder.name == "1" else [folder, folder / "1"]
+    there = [candidate for candidate in candidates if is_there(candidate)]
+    return next(filter(has_images, there), next(iter(there), folder))
+
+
+def has_images(folder: Path) -> bool:
+    """Whether a folder holds an image."""
+    return folder.is_dir() and any(
+        Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".") for name in os.listdir(folder)
+    )
 
 
 @dataclass
@@ -105,41 +113,51 @@ class ClipList:
     Collects the clips of a copy, and leaves out with a reason what cannot be one.
 
     Attributes:
-        root: The copy; no clip lies outside it.
-        broken: Clips known to be unusable: name and reason.
+        root: The copy. No annotation leads outside it; a link that the user made may, to another disk.
+        known: Clips known to be unusable in every copy: name and reason.
         clips: Those collected.
         left_out: The others.
     """
 
     root: Path
-    broken: dict[str, str] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
     clips: list[Clip] = field(default_factory=list)
     left_out: list[LeftOutClip] = field(default_factory=list)
     _seen: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, clip: Clip) -> None:
         """Take a clip, or leave it out."""
-        reason = self.broken.get(clip.name) or self._fault(clip)
+        kind, reason = self._fault(clip)
         self._seen.add((clip.split, clip.name))
-        if reason:
-            self.left_out.append(LeftOutClip(clip.name, reason))
+        if kind:
+            self.leave_out(clip.name, reason, kind, clip.split)
         else:
             self.clips.append(clip)
 
-    def leave_out(self, name: str, reason: str) -> None:
-        """Leave out what is not even a clip."""
-        self.left_out.append(LeftOutClip(name, reason))
+    def leave_out(self, name: str, reason: str, kind: str, split: str = "") -> None:
+        """Leave out what is no clip, or known to be unusable in every copy."""
+        if name in self.known:
+            kind, reason = "known", self.known[name]
+        self.left_out.append(LeftOutClip(name, reason, kind, split))
 
-    def _fault(self, clip: Clip) -> str:
+    def _fault(self, clip: Clip) -> tuple[str, str]:
+        """What is wrong with a clip, in a word and in words; both empty if nothing is."""
+        path = os.path.relpath(os.path.normpath(clip.path), os.path.normpath(self.root))
+        if not clip.name:
+            return "nameless", "it has no name"
+        if clip.name in self.known:
+            return "known", self.known[clip.name]
         if (clip.split, clip.name) in self._seen:
-            return f"the name stands twice in the split {clip.split!r}"
-        if not clip.path.resolve().is_relative_to(self.root.resolve()):
-            return f"its path leads outside {self.root}"
-        if not clip.path.exists():
-            return f"there is no {clip.path.relative_to(self.root)}"
+            return "duplicate", f"the name stands twice in the split {clip.split!r}"
+        if path.split(os.sep)[0] == os.pardir:
+            return "outside", f"its path leads outside {self.root}"
+        if not is_there(clip.path):
+            return "missing", f"there is no {path}"
+        if clip.path.is_dir() and not has_images(clip.path):
+            return "empty", f"there is no image in {path}"
         if not clip.glosses:
-            return "the label is empty"
-        return ""
+            return "unlabelled", "the label is empty"
+        return "", ""
 
     @property
     def reading(self) -> Reading:

@@ -10,7 +10,7 @@ SPLITS = ("train", "dev", "test")
 LAYOUT = """  {folder}/
     annotations/manual/{{train,dev,test}}.{infix}corpus.csv   id|folder|signer|annotation
     features/fullFrame-210x260px/{{train,dev,test}}/ID/1/*.png"""
-BROKEN = {
+KNOWN = {
     "13April_2011_Wednesday_tagesschau_default-14": "known to be broken: 16 frames for 16 glosses",
 }
 REDISTRIBUTION = "RWTH-PHOENIX-Weather is given out by RWTH Aachen for research, to be fetched from there by each user"
@@ -28,7 +28,7 @@ def read(data_dir: Path, folder: str, infix: str) -> Reading:
     markers = [f"annotations/manual/{split}.{infix}corpus.csv" for split in SPLITS]
     layout = LAYOUT.format(folder=folder, infix=infix)
     root = find_root(data_dir, markers, [folder, f"phoenix2014-release/{folder}"], "PHOENIX-2014", layout)
-    clips = ClipList(root, BROKEN)
+    clips = ClipList(root, KNOWN)
     for split, marker in zip(SPLITS, markers, strict=True):
         features = root / "features" / "fullFrame-210x260px" / split
         for row in read_table(root / marker, ["id", "folder", "signer", "annotation"]):
