@@ -89,7 +89,8 @@ def test_datasets_finds_shards_by_itself(source, tmp_path):
         }
     )
     row = loaded["train"][1]
-    assert (row["id"], row["glosses"], row["signer"], row["num_frames"]) == ("monday/b.mp4", ["RAIN", "SUN"], "anna", 7)
+    assert (row["id"], row["glosses"]) == ("monday/b.mp4", ["RAIN", "SUN"])
+    assert (row["signer"], row["num_frames"]) == ("anna", 7)
     assert [image.size for image in row["frames"]] == [(32, 32)] * 7
     streamed = datasets.load_dataset(str(tmp_path / "out"), split="dev", streaming=True)
     assert [row["id"] for row in streamed] == ["dev/a.mp4", "dev/b.mp4"]
