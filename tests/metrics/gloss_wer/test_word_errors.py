@@ -93,11 +93,13 @@ def test_nothing_read_is_all_deletions(sentences):
 
 
 @given(PAIRS)
-def test_exchanged_sides_exchange_deletions_and_insertions(pairs):
+def test_exchanged_sides_cost_the_same(pairs):
     references, hypotheses = zip(*pairs, strict=True)
     if any(hypotheses):
         errors, exchanged = count_word_errors(references, hypotheses), count_word_errors(hypotheses, references)
-        assert errors.errors == exchanged.errors
+        # Not the same number of errors: three substitutions and an insertion cost as much as five gaps.
+        costs = [4 * count.substitutions + 3 * (count.deletions + count.insertions) for count in (errors, exchanged)]
+        assert costs[0] == costs[1]
 
 
 @pytest.mark.parametrize(
