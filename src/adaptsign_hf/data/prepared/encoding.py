@@ -1,5 +1,6 @@
 """Clips to encoded images, with all cores."""
 
+import gc
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -60,13 +61,16 @@ def encode_clips(
         num_workers: Processes beside this one, each with one thread of torch's; one a core by default, 0 for none.
             They end by themselves if this process is killed.
 
-    Yields:
-        The encoded images of a clip, or the reason why it cannot be read.
+    Returns:
+        For each clip its encoded images, or the reason why it cannot be read.
     """
     if num_workers is None:
         num_workers = min(available_cores(), len(clips))
-    yield from DataLoader(
-        EncodedClips(clips, size, lossless), batch_size=None, num_workers=num_workers, collate_fn=_as_it_is
+    # Workers start now, before anything else is at work in this process, and without garbage that they might clear
+    # away: PyAV's waits for threads that a forked worker does not have.
+    gc.collect()
+    return iter(
+        DataLoader(EncodedClips(clips, size, lossless), batch_size=None, num_workers=num_workers, collate_fn=_as_it_is)
     )
 
 

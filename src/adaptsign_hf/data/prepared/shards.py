@@ -5,6 +5,7 @@ Each clip is a row group of its own, so that any clip is read without the others
 schema tells `datasets` what the columns are, so that `load_dataset` gives images.
 """
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from PIL import Image
 
 from adaptsign_hf.data.folder import Clip
 
@@ -127,13 +130,17 @@ def read_frames(path: Path, row: int) -> list[torch.Tensor]:
     Raises:
         ValueError, OSError: As `read_images` does, or if an image is damaged.
     """
-    from torchvision.io import ImageReadMode, decode_image
-
     try:
-        images = (torch.frombuffer(bytearray(image), dtype=torch.uint8) for image in read_images(path, row))
-        return [decode_image(image, ImageReadMode.RGB) for image in images]  # a copy less than with Pillow
-    except RuntimeError as error:
+        return [decode_image(image) for image in read_images(path, row)]
+    except (OSError, SyntaxError) as error:  # what Pillow raises for broken files
         raise ValueError(f"Reading clip {row} of {path}: an image in it is damaged ({error}).") from error
+
+
+def decode_image(image: bytes) -> torch.Tensor:
+    """Decode an image: uint8 (3, height, width); raise OSError or SyntaxError if it is damaged."""
+    with Image.open(io.BytesIO(image)) as opened:
+        pixels = np.array(opened if opened.mode == "RGB" else opened.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 @lru_cache(maxsize=OPEN_SHARDS)
