@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from httpx import HTTPError
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import validate_repo_id
 
 from adaptsign_hf.data.benchmarks.catalogue import BENCHMARKS, find_benchmark
@@ -76,5 +76,5 @@ def _hub_errors(repo_id: str) -> Iterator[None]:
     """Make a mistake of the user's of what the Hub answers, or of its silence."""
     try:
         yield
-    except HTTPError as error:
+    except (HfHubHTTPError, OSError) as error:
         raise ValueError(f"Pushing to {repo_id} on the Hub: {error}") from error
