@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptsign_hf.data.augmentation import AugmentationConfig, augment, draw_rectangle, rescale_in_time
+from adaptsign_hf.data.augmentation import AugmentationConfig, augment, draw_rectangle, rescale_in_time, stack_frames
 
 UNCHANGED_TIME = {"temporal_rescale": 0.0, "min_frames": 1, "max_frames": 1000}
 
@@ -119,3 +119,34 @@ def test_the_generator_decides_alone():
 def test_wrong_settings_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=f"{field} is {value}|{field} {value}"):
         AugmentationConfig(**{field: value})
+
+
+@pytest.mark.parametrize("colours_last", [False, True])
+def test_frames_are_stacked_in_the_order_of_their_memory(colours_last):
+    frames = list(places(5).unbind())
+    if colours_last:
+        frames = [frame.permute(1, 2, 0).contiguous().permute(2, 0, 1) for frame in frames]
+    stacked = stack_frames(frames)
+    assert torch.equal(stacked, places(5))
+    assert stacked.stride(1) == (1 if colours_last else 99)
+
+
+class Lazy(list):
+    """Frames that count how often each is asked for."""
+
+    def __init__(self, frames):
+        super().__init__(frames)
+        self.asked = []
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("limits", [(60, 60), (10, 10)])
+def test_each_frame_is_asked_for_once_and_only_if_it_is_needed(limits):
+    frames = Lazy(places(30).unbind())
+    config = AugmentationConfig(temporal_rescale=0.0, min_frames=limits[0], max_frames=limits[1])
+    assert len(augment(frames, (8, 8), config, generator())) == limits[0]
+    assert sorted(frames.asked) == sorted(set(frames.asked))
+    assert len(frames.asked) == min(30, limits[0])

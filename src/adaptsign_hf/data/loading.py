@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from adaptsign_hf.data.augmentation import AugmentationConfig, augment
+from adaptsign_hf.data.augmentation import AugmentationConfig, augment, stack_frames
 from adaptsign_hf.data.feasibility import required_frames
 from adaptsign_hf.data.folder import Clip, LeftOutClip
 from adaptsign_hf.data.prepared.shards import read_frames
@@ -18,28 +19,27 @@ from adaptsign_hf.modeling.video_reading_adaptsign import iter_frames, probe_vid
 
 def load_frames(clip: Clip, video_processor: AdaptSignVideoProcessor) -> torch.Tensor | LeftOutClip:
     """Decode and resize a clip: uint8 (frames, 3, height, width), or the reason why it cannot be read."""
-    frames = load_single_frames(clip, video_processor)
-    return torch.stack(frames) if isinstance(frames, list) else frames
-
-
-def load_single_frames(
-    clip: Clip, video_processor: AdaptSignVideoProcessor
-) -> torch.Tensor | list[torch.Tensor] | LeftOutClip:
-    """Do as `load_frames`, but leave prepared frames one by one: who copies some of them need not copy all before."""
     try:
-        if clip.row is None:
-            return video_processor.load_video_frames(clip.path)
-        return _fit(read_frames(clip.path, clip.row), video_processor)
+        frames = open_frames(clip, video_processor)
+        return frames if isinstance(frames, torch.Tensor) else stack_frames(frames)
     except (ValueError, OSError) as error:
         return LeftOutClip(clip.name, str(error), split=clip.split)
 
 
-def _fit(frames: list[torch.Tensor], video_processor: AdaptSignVideoProcessor) -> torch.Tensor | list[torch.Tensor]:
-    """Resize prepared frames, uint8 (3, height, width) each, unless they have the size already."""
+def open_frames(clip: Clip, video_processor: AdaptSignVideoProcessor) -> torch.Tensor | Sequence[torch.Tensor]:
+    """
+    Do as `load_frames`, but leave prepared frames one by one, to be decoded when they are asked for.
+
+    Raises:
+        ValueError, OSError: If the clip cannot be read, or later a frame of it.
+    """
+    if clip.row is None:
+        return video_processor.load_video_frames(clip.path)
+    frames = read_frames(clip.path, clip.row)
     size = video_processor.size
     if video_processor.fps is None and frames[0].shape[-2:] == (size["height"], size["width"]):
         return frames
-    return video_processor.load_video_frames(torch.stack(frames))
+    return video_processor.load_video_frames(torch.stack(list(frames)))
 
 
 class DecodedClips(Dataset):
@@ -171,21 +171,27 @@ class ClipDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         clip = self.clips[index]
-        video_processor = self.processor.video_processor
-        load = load_frames if self.augmentation is None else load_single_frames
-        frames = load(clip, video_processor) if self.frames is None else self.frames[index]
-        if isinstance(frames, LeftOutClip):
-            return {"left_out": frames}
+        try:
+            frames = self._read_frames(index)
+        except (ValueError, OSError) as error:
+            return {"left_out": LeftOutClip(clip.name, str(error), split=clip.split)}
         if self.augmentation is None:
-            if video_processor.do_center_crop:
-                frames = video_processor.center_crop(frames, video_processor.crop_size)
             return {"frames": frames, "index": index}
+        labels = self.processor.tokenizer(" ".join(clip.glosses))["input_ids"]
+        return {"frames": frames, "labels": torch.tensor(labels), "index": index}
+
+    def _read_frames(self, index: int) -> torch.Tensor:
+        clip, video_processor = self.clips[index], self.processor.video_processor
+        frames = open_frames(clip, video_processor) if self.frames is None else self.frames[index]
+        if self.augmentation is None:
+            whole = frames if isinstance(frames, torch.Tensor) else stack_frames(frames)
+            if not video_processor.do_center_crop:
+                return whole
+            return video_processor.center_crop(whole, video_processor.crop_size)
         # One seed from three numbers: tuples hash alike in every process, unlike strings.
         generator = torch.Generator().manual_seed(hash((self.seed, self.epoch, index)) % 2**63)
         crop_size = (video_processor.crop_size["height"], video_processor.crop_size["width"])
-        frames = augment(frames, crop_size, self.augmentation, generator, required_frames(clip.glosses))
-        labels = self.processor.tokenizer(" ".join(clip.glosses))["input_ids"]
-        return {"frames": frames, "labels": torch.tensor(labels), "index": index}
+        return augment(frames, crop_size, self.augmentation, generator, required_frames(clip.glosses))
 
 
 def collate_clips(items: list[dict], processor: AdaptSignProcessor) -> dict:
@@ -205,13 +211,31 @@ def collate_clips(items: list[dict], processor: AdaptSignProcessor) -> dict:
     batch: dict = {"left_out": [item["left_out"] for item in items if "left_out" in item]}
     readable = [item for item in items if "left_out" not in item]
     if readable:
-        padded = processor.video_processor.pad_videos([item["frames"] for item in readable])
-        batch |= {"frames": padded["pixel_values"], "attention_mask": padded["attention_mask"]}
+        frames = [item["frames"] for item in readable]
+        batch["frames"] = pad_frames(frames)
+        batch["attention_mask"] = pad_sequence([torch.ones(len(clip), dtype=torch.long) for clip in frames], True)
         batch["index"] = torch.tensor([item["index"] for item in readable])
         labels = [item["labels"] for item in readable if "labels" in item]
         if labels:
-            batch["labels"] = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
+            batch["labels"] = pad_sequence(labels, batch_first=True, padding_value=-100)
     return batch
+
+
+def pad_frames(clips: Sequence[torch.Tensor]) -> torch.Tensor:
+    """
+    Put clips of unequal length into one tensor, zero behind each clip's end; their order of memory is kept.
+
+    Args:
+        clips: uint8 (frames, 3, height, width) each, equal but for their number of frames.
+
+    Returns:
+        uint8 (clips, longest, 3, height, width).
+    """
+    if clips[0].stride(1) != 1:
+        return pad_sequence(list(clips), batch_first=True)
+    # As `stack_frames`: colours last in memory, as decoders leave them.
+    colours_last = pad_sequence([clip.permute(0, 2, 3, 1) for clip in clips], batch_first=True)
+    return colours_last.permute(0, 1, 4, 2, 3)
 
 
 def normalize_batch(batch: dict, processor: AdaptSignProcessor, device: torch.device | str) -> torch.Tensor:
@@ -226,6 +250,6 @@ def normalize_batch(batch: dict, processor: AdaptSignProcessor, device: torch.de
     Returns:
         Float (clips, frames, 3, height, width), zero behind each clip's end.
     """
-    frames = batch["frames"].to(device, non_blocking=True)
+    frames = batch["frames"].to(device, non_blocking=True).contiguous()
     is_frame = batch["attention_mask"].to(device, non_blocking=True).bool()
     return processor.video_processor.normalize_frames(frames).masked_fill_(~is_frame[:, :, None, None, None], 0)

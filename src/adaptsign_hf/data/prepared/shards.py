@@ -7,7 +7,7 @@ schema tells `datasets` what the columns are, so that `load_dataset` gives image
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -123,17 +123,37 @@ def read_images(path: Path, row: int) -> list[bytes]:
     return table["frames"].combine_chunks().flatten().field("bytes").to_pylist()
 
 
-def read_frames(path: Path, row: int) -> list[torch.Tensor]:
+class EncodedFrames(Sequence):
     """
-    Decode a clip: its frames, uint8 (3, height, width) each.
+    The frames of a clip, each decoded when it is asked for: uint8 (3, height, width).
+
+    Args:
+        images: From `read_images`.
+        source: Names the clip in errors.
+    """
+
+    def __init__(self, images: Sequence[bytes], source: str):
+        self.images = images
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index):
+        try:
+            return decode_image(self.images[index])
+        except (OSError, SyntaxError) as error:  # what Pillow raises for broken images
+            raise ValueError(f"Reading {self.source}: its image {index} is damaged ({error}).") from error
+
+
+def read_frames(path: Path, row: int) -> EncodedFrames:
+    """
+    Read a clip whose frames are decoded when they are asked for.
 
     Raises:
-        ValueError, OSError: As `read_images` does, or if an image is damaged.
+        ValueError, OSError: As `read_images` does; later, when a frame is asked for whose image is damaged.
     """
-    try:
-        return [decode_image(image) for image in read_images(path, row)]
-    except (OSError, SyntaxError) as error:  # what Pillow raises for broken files
-        raise ValueError(f"Reading clip {row} of {path}: an image in it is damaged ({error}).") from error
+    return EncodedFrames(read_images(path, row), f"clip {row} of {path}")
 
 
 def decode_image(image: bytes) -> torch.Tensor:
