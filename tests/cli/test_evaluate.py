@@ -89,11 +89,11 @@ def test_another_split_can_be_scored(adaptsign, model_folder, corpus):
     assert result.stdout.splitlines()[0].endswith(" in 1 clips)")
 
 
-def test_a_clip_that_cannot_be_read_is_counted(adaptsign, model_folder, corpus, caplog):
+def test_the_glosses_of_an_unreadable_clip_are_deletions(adaptsign, model_folder, corpus, caplog):
     (corpus / "videos" / "testset_00001.mp4").write_bytes(b"")
     result = adaptsign("evaluate", model_folder, corpus)
     assert result.code == 0
-    assert result.stdout.splitlines()[0].endswith(" in 2 clips); 1 clips left out")
+    assert result.stdout.splitlines()[0].endswith(" in 3 clips); 1 clips unreadable: deletions")
     assert "testset_00001.mp4" in caplog.text  # pytest has taken the handler of standard error
 
 

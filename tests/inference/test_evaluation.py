@@ -3,7 +3,7 @@ import gc
 import pytest
 
 from adaptsign_hf.data.folder import clips_of_split
-from adaptsign_hf.inference.evaluation import evaluate_data
+from adaptsign_hf.inference.evaluation import break_down_evaluation, evaluate_data
 from adaptsign_hf.inference.recognition import recognize_video
 from adaptsign_hf.metrics.gloss_wer.protocols import apply_protocol
 from adaptsign_hf.metrics.gloss_wer.word_errors import count_word_errors
@@ -59,24 +59,35 @@ def break_two(corpus):
         metadata.write("gone.mp4,SUN,,test\n")
 
 
-def test_clips_that_cannot_be_read_are_named_and_not_scored(model_and_processor, corpus, caplog):
+def test_clips_that_cannot_be_read_are_named_and_count_as_deletions(model_and_processor, corpus, caplog):
     whole = evaluate(model_and_processor, corpus)
     break_two(corpus)
     evaluation = evaluate(model_and_processor, corpus, batch_size=2)
-    left_out = {"gone.mp4", "videos/testset_00001.mp4"}
-    assert {clip.name for clip in evaluation.left_out} == left_out
-    assert [clip.name for clip in evaluation.clips] == [clip.name for clip in whole.clips if clip.name not in left_out]
+    unreadable, missing = "videos/testset_00001.mp4", "gone.mp4"
+    assert [clip.name for clip in evaluation.unreadable] == [unreadable]
+    assert [clip.name for clip in evaluation.left_out] == [missing]
+    assert evaluation.clips == whole.clips
     assert evaluation.hypotheses == [
-        text for clip, text in zip(whole.clips, whole.hypotheses, strict=True) if clip.name not in left_out
+        "" if clip.name == unreadable else text for clip, text in zip(whole.clips, whole.hypotheses, strict=True)
     ]
-    assert evaluation.errors.clips == 3
-    for name in left_out:
+    assert evaluation.errors.clips == 4
+    assert evaluation.errors.reference_glosses == whole.errors.reference_glosses
+    lost = next(len(clip.glosses) for clip in whole.clips if clip.name == unreadable)
+    assert evaluation.errors.deletions >= lost
+    for name in (unreadable, missing):
         assert name in caplog.text
+
+
+def test_an_unreadable_clip_has_no_length_but_counts_elsewhere(model_and_processor, corpus):
+    break_two(corpus)
+    breakdown = break_down_evaluation(evaluate(model_and_processor, corpus), fps=None)
+    assert sum(group.clips for group in breakdown.by_length) == 3
+    assert sum(group.clips for group in breakdown.by_signer) == 4
 
 
 def test_strict_makes_them_an_error(model_and_processor, corpus):
     break_two(corpus)
-    with pytest.raises(ValueError, match=r"gone\.mp4: there is no such file\n.*testset_00001\.mp4: .*\n.*--strict"):
+    with pytest.raises(ValueError, match=r"gone\.mp4: there is no such file\n.*--strict"):
         evaluate(model_and_processor, corpus, strict=True)
 
 

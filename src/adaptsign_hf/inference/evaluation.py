@@ -33,7 +33,8 @@ class Evaluation:
         errors: The score.
         clips: The clips scored.
         hypotheses: What was read in each of them, glosses separated by spaces.
-        left_out: The clips that could not be scored.
+        unreadable: Those of them whose video turned out unreadable: nothing was read, so all their glosses are deletions.
+        left_out: What the folder or the benchmark lists, but cannot be scored: a file is missing, or has no label.
         scored_references: The glosses of each clip, as the protocol makes them.
         scored_hypotheses: What was read, as the protocol makes it.
         training_counts: How often the training clips of the same data show each gloss.
@@ -42,6 +43,7 @@ class Evaluation:
     errors: WordErrors
     clips: list[Clip]
     hypotheses: list[str]
+    unreadable: list[LeftOutClip]
     left_out: list[LeftOutClip]
     scored_references: list[list[str]]
     scored_hypotheses: list[list[str]]
@@ -90,19 +92,21 @@ def evaluate_data(
         num_workers=num_workers,
         collate_fn=partial(collate_clips, processor=processor),
     )
-    left_out = list(unusable)
-    recognized = recognize_batches(model, processor, loader, left_out, quiet=quiet)
-    report_left_out(left_out, strict)
+    report_left_out(unusable, strict)
+    unreadable: list[LeftOutClip] = []
+    recognized = recognize_batches(model, processor, loader, unreadable, quiet=quiet)
+    report_left_out(unreadable, strict)
     if not recognized:
         raise ValueError(f"Evaluating {data_dir}: none of the videos of the split {split!r} can be read.")
-    scored = [clips[index] for index in sorted(recognized)]
-    hypotheses = [recognized[index] for index in sorted(recognized)]
+    hypotheses = [recognized.get(index, "") for index in range(len(clips))]
     scored_references, scored_hypotheses = apply_protocol(
-        [clip.glosses for clip in scored], hypotheses, protocol, collapse_repeats
+        [clip.glosses for clip in clips], hypotheses, protocol, collapse_repeats
     )
     errors = count_word_errors(scored_references, scored_hypotheses)
     training_counts = Counter(gloss for clip in all_clips if clip.split == "train" for gloss in clip.glosses)
-    return Evaluation(errors, scored, hypotheses, left_out, scored_references, scored_hypotheses, training_counts)
+    return Evaluation(
+        errors, clips, hypotheses, unreadable, unusable, scored_references, scored_hypotheses, training_counts
+    )
 
 
 def break_down_evaluation(evaluation: Evaluation, fps: float | None) -> Breakdown:
@@ -113,7 +117,11 @@ def break_down_evaluation(evaluation: Evaluation, fps: float | None) -> Breakdow
         evaluation: The evaluation.
         fps: Frame rate at which the clips were read; None if as they are.
     """
-    num_frames = [clip.num_frames or count_frames(clip.path, fps) for clip in evaluation.clips]
+    unreadable = {clip.name for clip in evaluation.unreadable}
+    num_frames = [
+        None if clip.name in unreadable else clip.num_frames or count_frames(clip.path, fps)
+        for clip in evaluation.clips
+    ]
     return break_down(
         evaluation.scored_references,
         evaluation.scored_hypotheses,

@@ -81,7 +81,7 @@ def break_down(
     references: Sequence[Sequence[str]],
     hypotheses: Sequence[Sequence[str]],
     signers: Sequence[str],
-    num_frames: Sequence[int],
+    num_frames: Sequence[int | None],
     training_counts: Counter[str],
 ) -> Breakdown:
     """
@@ -91,7 +91,7 @@ def break_down(
         references: What is signed, a sequence of glosses a clip.
         hypotheses: What was read, in the same order.
         signers: Who signs in each clip; empty where unknown.
-        num_frames: Of each clip.
+        num_frames: Of each clip; None where unknown, and then it is not among the lengths.
         training_counts: How often the training clips show each gloss.
 
     Raises:
@@ -99,7 +99,9 @@ def break_down(
     """
     total = count_word_errors(references, hypotheses)
     by_gloss = count_by_gloss(references, hypotheses, training_counts)
-    lengths = [bin_of(frames, LENGTH_EDGES) for frames in num_frames]
+    measured = [index for index, frames in enumerate(num_frames) if frames is not None]
+    lengths = [bin_of(frames, LENGTH_EDGES) for frames in num_frames if frames is not None]
+    by_length = count_by_group(lengths, [references[i] for i in measured], [hypotheses[i] for i in measured])
     return Breakdown(
         total,
         by_gloss,
@@ -107,7 +109,7 @@ def break_down(
         count_by_group([signer or "unknown" for signer in signers], references, hypotheses),
         [
             GroupErrors(f"{range_name(group, LENGTH_EDGES)} frames", row.clips, row.glosses, row.errors)
-            for group, row in zip(sorted(set(lengths)), count_by_group(lengths, references, hypotheses), strict=True)
+            for group, row in zip(sorted(set(lengths)), by_length, strict=True)
         ],
     )
 
