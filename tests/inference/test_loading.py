@@ -1,7 +1,12 @@
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import CLIPVisionModel
 
 from adaptsign_hf.inference.loading import default_device, load_model
+from adaptsign_hf.modeling.adapters_adaptsign import save_adapter
 
 
 def test_a_saved_model_comes_back_ready_to_recognise(model_folder, model_and_processor):
@@ -34,3 +39,27 @@ def test_a_name_that_is_nowhere_is_told(monkeypatch, tmp_path):
 def test_a_device_that_does_not_exist_is_told(model_folder):
     with pytest.raises(ValueError, match="warp drive"):
         load_model(model_folder, "warp drive")
+
+
+def test_a_model_without_all_its_weights_is_refused(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.aggregator.query"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 of its weights are missing, model\.aggregator\.query"):
+        load_model(folder)
+
+
+def test_an_adapter_beside_its_clip_is_loaded(model_and_processor, tmp_path):
+    model, processor = model_and_processor
+    clip = CLIPVisionModel(model.config.vision)
+    tensors = model.model.vision_model.state_dict()
+    clip.load_state_dict(
+        {name.replace(".base_layer.", "."): tensors[name] for name in tensors if "adaptsign" not in name}
+    )
+    clip.save_pretrained(tmp_path / "clip")
+    save_adapter(model, tmp_path / "adapter", clip=str(tmp_path / "clip"))
+    processor.save_pretrained(tmp_path / "adapter")
+    loaded, _ = load_model(tmp_path / "adapter", "cpu")
+    for (name, value), other in zip(model.state_dict().items(), loaded.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name

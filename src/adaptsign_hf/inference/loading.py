@@ -24,7 +24,7 @@ def load_model(
         device: Where to put the model; the machine's accelerator by default.
 
     Raises:
-        ValueError: If a directory holds no model, or there is no such device.
+        ValueError: If a directory holds no model, or not all of its weights, or there is no such device.
     """
     folder = Path(name_or_path)
     if folder.is_dir() and not (folder / "config.json").is_file():
@@ -36,6 +36,12 @@ def load_model(
         target = torch.empty(0, device=device or default_device()).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"Loading a model to the device {device!r}: {error}") from error
-    model = AdaptSignForCTC.from_pretrained(name_or_path)
+    model, report = AdaptSignForCTC.from_pretrained(name_or_path, output_loading_info=True)
+    if missing := sorted(report["missing_keys"]):
+        # transformers starts them at random with no more than a warning: such a model reads nonsense.
+        raise ValueError(
+            f"Loading a model from {name_or_path}: {len(missing)} of its weights are missing, {missing[0]} for one. "
+            "It was saved by another version of this software, or is not whole: train or convert it anew."
+        )
     processor = AdaptSignProcessor.from_pretrained(name_or_path)
     return model.to(target).eval(), processor
