@@ -71,8 +71,9 @@ def evaluate(
         label += f", protocol {protocol}"
     if collapse_repeats:
         label += ", repeats collapsed"
+    unreadable = f"; {len(evaluation.unreadable)} clips unreadable: deletions" if evaluation.unreadable else ""
     left_out = f"; {len(evaluation.left_out)} clips left out" if evaluation.left_out else ""
-    typer.echo(f"{label}: {evaluation.errors}{left_out}")
+    typer.echo(f"{label}: {evaluation.errors}{unreadable}{left_out}")
     references, read = evaluation.scored_references, evaluation.scored_hypotheses
     for confusion in most_costly_confusions(references, read, NUM_CONFUSIONS):
         typer.echo(f"  {confusion}")
