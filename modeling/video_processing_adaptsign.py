@@ -77,8 +77,7 @@ class AdaptSignVideoProcessor(BaseVideoProcessor):
         Raises:
             FileNotFoundError, VideoReadError, ValueError: As `preprocess` does.
         """
-        frames = iter_frames(video, self.fps) if isinstance(video, (str, Path)) else self._iter_array(video)
-        resized = [self._resize_frame(frame) for frame in frames]
+        resized = list(self.iter_video_frames(video))
         if not resized:
             raise ValueError("Cannot prepare a video of zero frames: give at least one.")
         if len({frame.shape for frame in resized}) > 1:
@@ -87,6 +86,35 @@ class AdaptSignVideoProcessor(BaseVideoProcessor):
                 "set do_resize=True."
             )
         return torch.stack(resized)
+
+    def iter_video_frames(self, video: Video) -> Iterator[torch.Tensor]:
+        """Read one video frame by frame, resized as they come: memory does not grow with its length.
+
+        Args:
+            video: One video, as for `preprocess`.
+
+        Yields:
+            uint8 RGB frames of shape (3, size height, size width).
+
+        Raises:
+            FileNotFoundError, VideoReadError, ValueError: As `preprocess` does, some of them with the first frame.
+        """
+        frames = iter_frames(video, self.fps) if isinstance(video, (str, Path)) else self._iter_array(video)
+        return map(self._resize_frame, frames)
+
+    def resize_image(self, image: Image.Image | np.ndarray) -> torch.Tensor:
+        """Resize one frame that comes alone, from a camera.
+
+        Args:
+            image: (height, width, 3) or, grey, (height, width); uint8 or floats in 0…1.
+
+        Returns:
+            uint8 RGB of shape (3, size height, size width); never a view of the image.
+
+        Raises:
+            ValueError: It has another shape or kind of values.
+        """
+        return self._resize_frame(next(_iter_array([image]))).clone()
 
     def crop_and_normalize(self, frames: torch.Tensor) -> torch.Tensor:
         """Crop the centre of the frames and scale their values.
