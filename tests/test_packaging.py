@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHARED_CODE = {path.name: path.read_bytes() for path in (ROOT / "modeling").glob("*.py")}
+CARDS = {path.name: path.read_bytes() for path in (ROOT / "hub_cards").glob("*.md")}
 
 
 def build(kind, source, out):
@@ -25,7 +26,18 @@ def build(kind, source, out):
 def source(tmp_path_factory):
     """A copy of the checkout, since a build leaves its traces in it."""
     folder = tmp_path_factory.mktemp("checkout") / "adaptsign"
-    keep = ("modeling", "src", "tests", "configs", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "train.py")
+    keep = (
+        "modeling",
+        "hub_cards",
+        "src",
+        "tests",
+        "configs",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "MANIFEST.in",
+        "train.py",
+    )
 
     def left_out(directory, names):
         return {name for name in names if name.endswith((".egg-info", "__pycache__"))} | (
@@ -62,6 +74,9 @@ def check_wheel(path):
     for path in (ROOT / "src" / "adaptsign_hf").rglob("*.py"):
         assert held[path.relative_to(ROOT / "src").as_posix()] == path.read_bytes()
     assert "adaptsign_hf/metrics/gloss_wer/README.md" in held
+    cards = "adaptsign_hf/hub/templates/"
+    assert {name.removeprefix(cards): data for name, data in held.items() if name.startswith(cards)} == CARDS
+    assert "model.md" in CARDS
     assert {name.split("/")[0].split("-")[0] for name in held} == {"adaptsign_hf"}  # no tests, no second modeling
     (entry_points,) = [data.decode() for name, data in held.items() if name.endswith("entry_points.txt")]
     assert "adaptsign = adaptsign_hf.cli:main" in entry_points

@@ -5,18 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from adaptsign_hf.cli.options import QuietOption, StrictOption
+from adaptsign_hf.cli.options import BenchmarkArgument, QuietOption, SourceArgument, StrictOption
 
 
 def prepare(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="phoenix2014, phoenix2014-si5, phoenix2014-t, csl-daily, csl, csl-split2, ce-csl, folder, prepared.",
-        ),
-    ],
-    source: Annotated[str, typer.Argument(metavar="SRC", help="The copy: a folder.")],
+    name: BenchmarkArgument,
+    source: SourceArgument,
     output: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder to write to: empty, or that of a run to go on with.")
     ],
@@ -44,7 +38,7 @@ def prepare(
     from adaptsign_hf.data.prepared.preparing import prepare_benchmark
 
     if push_to_hub is not None:
-        from adaptsign_hf.data.prepared.publishing import check_destination, check_redistribution, push_prepared
+        from adaptsign_hf.data.prepared.publishing import CARD, check_destination, check_redistribution, push_prepared
 
         check_redistribution(name, source)
         check_destination(push_to_hub)
@@ -52,4 +46,8 @@ def prepare(
     counts = ", ".join(f"{count} {split}" for split, count in prepared.clips.items())
     typer.echo(f"{output}: {counts} clips; {len(prepared.left_out)} left out")
     if push_to_hub is not None:
+        from adaptsign_hf.hub.cards import render_dataset_card
+
+        if not (output / CARD).exists():  # one that somebody wrote knows more
+            render_dataset_card(push_to_hub, output).save(output / CARD)
         typer.echo(push_prepared(output, push_to_hub))

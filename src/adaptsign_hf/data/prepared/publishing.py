@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HTTPError  # of its HTTP library, and the base of its own
 from huggingface_hub.utils import validate_repo_id
 
 from adaptsign_hf.data.benchmarks.catalogue import BENCHMARKS, find_benchmark
 from adaptsign_hf.data.prepared.layout import FILES, read_settings
+
+CARD = "README.md"
 
 
 def check_redistribution(name: str, source: str | Path) -> None:
@@ -40,7 +42,7 @@ def check_destination(repo_id: str) -> None:
         ValueError, OSError: If not.
     """
     validate_repo_id(repo_id)
-    with _hub_errors(repo_id):
+    with hub_errors(repo_id):
         HfApi().whoami()
 
 
@@ -59,22 +61,27 @@ def push_prepared(folder: str | Path, repo_id: str) -> str:
         ValueError, OSError: If the Hub refuses or cannot be reached.
     """
     api = HfApi()
-    with _hub_errors(repo_id):
+    with hub_errors(repo_id):
         repository = api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
         api.upload_folder(
             repo_id=repository.repo_id,
             folder_path=str(folder),
             repo_type="dataset",
             commit_message="Upload prepared clips",
-            allow_patterns=FILES,
+            allow_patterns=[*FILES, CARD],
         )
     return str(repository)
 
 
 @contextmanager
-def _hub_errors(repo_id: str) -> Iterator[None]:
-    """Make a mistake of the user's of what the Hub answers, or of its silence."""
+def hub_errors(repo_id: str) -> Iterator[None]:
+    """
+    Make a mistake of the user's, in one line, of what the Hub answers, or of its silence.
+
+    Raises:
+        ValueError: If nobody is logged in, rights are missing, or the Hub cannot be reached.
+    """
     try:
         yield
-    except (HfHubHTTPError, OSError) as error:
-        raise ValueError(f"Pushing to {repo_id} on the Hub: {error}") from error
+    except (HTTPError, OSError) as error:
+        raise ValueError(f"Pushing to {repo_id} on the Hub: {' '.join(str(error).split())}") from error
