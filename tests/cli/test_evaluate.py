@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from adaptsign_hf.decoding.ngram import estimate_ngrams, write_arpa
 from adaptsign_hf.inference.evaluation import evaluate_data
 from adaptsign_hf.inference.loading import load_model
 from adaptsign_hf.metrics.confusions import most_costly_confusions
@@ -143,3 +144,36 @@ def test_an_unknown_benchmark_is_a_mistake(adaptsign, model_folder, corpus):
     result = adaptsign("evaluate", model_folder, corpus, "--dataset", "phoenix")
     assert result.code == 1
     assert "There is no benchmark 'phoenix'" in result.stderr
+
+
+def test_logits_can_be_decoded_in_another_way(adaptsign, model_folder, corpus, tmp_path):
+    result = adaptsign("evaluate", model_folder, corpus, "--decoder", "beam", "--num-beams", 4, "--quiet")
+    assert result.code == 0, result.stderr
+    network, processor = load_model(model_folder, "cpu")
+    processor.configure_decoding("beam", 4)
+    expected = evaluate_data(network, processor, corpus, "test", quiet=True)
+    assert result.stdout.splitlines()[0] == f"test, decoder beam: {expected.errors}"
+
+    pytest.importorskip("kenlm")
+    pytest.importorskip("pyctcdecode")
+    write_arpa(estimate_ngrams([["SUN", "RAIN"]], vocabulary=processor.tokenizer.glosses), tmp_path / "glosses.arpa")
+    options = ("--language-model", tmp_path / "glosses.arpa", "--language-model-weight", 0.1, "--gloss-bonus", 100)
+    result = adaptsign("evaluate", model_folder, corpus, *options, "--quiet")
+    assert result.code == 0, result.stderr
+    assert result.stdout.startswith("test, decoder language_model: WER ")
+    insertions = int(re.search(r"(\d+) insertions", result.stdout)[1])
+    assert insertions > expected.errors.insertions  # such a bonus makes any gloss welcome
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--decoder", "language_model"), 1, "`adaptsign lm train` makes one"),
+        (("--decoder", "best"), 2, "language_model"),
+        (("--language-model", "nowhere.arpa"), 1, "nowhere.arpa"),
+    ],
+)
+def test_decoders_that_cannot_be(adaptsign, model_folder, corpus, options, code, message):
+    result = adaptsign("evaluate", model_folder, corpus, *options)
+    assert (result.code, result.stdout) == (code, "")
+    assert message in result.stderr

@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from adaptsign_hf.inference.evaluation import Evaluation
 
 NUM_CONFUSIONS = 10
+# As processing_adaptsign has it, whose import would make `--help` wait for torch.
+Decoder = Literal["greedy", "beam", "language_model"]
 
 
 def evaluate(
@@ -42,6 +44,15 @@ def evaluate(
         Path | None,
         typer.Option(help="Write errors by gloss, frequency, signer and length to this folder: CSV and a picture."),
     ] = None,
+    decoder: Annotated[
+        Decoder | None, typer.Option(help="How logits become glosses; by default as the model's processor is set.")
+    ] = None,
+    num_beams: Annotated[int | None, typer.Option(min=1, help="Sequences that a search keeps.")] = None,
+    language_model: Annotated[
+        Path | None, typer.Option(help="Decode with this language model, as `adaptsign lm train` writes it.")
+    ] = None,
+    language_model_weight: Annotated[float | None, typer.Option(help="Weight of the language model.")] = None,
+    gloss_bonus: Annotated[float | None, typer.Option(help="With a language model: for each gloss.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips read at once; the result is the same.")] = 1,
     num_workers: Annotated[int, typer.Option(min=0, help="Processes that decode videos, beside this one.")] = 0,
     device: DeviceOption = None,
@@ -63,6 +74,7 @@ def evaluate(
             raise ValueError(f"Writing {path}: there is no folder {path.parent}.")
     silence_loading()
     network, processor = load_model(model, device)
+    processor.configure_decoding(decoder, num_beams, language_model, language_model_weight, gloss_bonus)
     evaluation = evaluate_data(
         network, processor, data, split, batch_size, num_workers, strict, quiet, protocol, collapse_repeats, dataset
     )
@@ -71,6 +83,8 @@ def evaluate(
         label += f", protocol {protocol}"
     if collapse_repeats:
         label += ", repeats collapsed"
+    if processor.decoder != "greedy":
+        label += f", decoder {processor.decoder}"
     unreadable = f"; {len(evaluation.unreadable)} clips unreadable: deletions" if evaluation.unreadable else ""
     left_out = f"; {len(evaluation.left_out)} clips left out" if evaluation.left_out else ""
     typer.echo(f"{label}: {evaluation.errors}{unreadable}{left_out}")
