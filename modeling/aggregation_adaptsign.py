@@ -55,18 +55,44 @@ class AggregationBlock(nn.Module):
             (frames, width).
         """
         frames, width = query.shape
+        value_weight = self.v_proj.weight.view(self.num_heads, width // self.num_heads, width)
+        averages = self.attention_weights(query, tokens).to(tokens.dtype) @ tokens
+        values = torch.einsum("fhw,hdw->fhd", averages, value_weight).reshape(frames, width) + self.v_proj.bias
+        return self.out_proj(values)
+
+    def attention_weights(self, query: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """
+        How much each head takes of each token.
+
+        Args:
+            query: (frames, width), normalised.
+            tokens: (frames, tokens, width), normalised.
+
+        Returns:
+            float32 (frames, heads, tokens), sums to 1 over the tokens.
+        """
+        frames, width = query.shape
         head_dim = width // self.num_heads
         heads = (self.num_heads, head_dim)
         queries = self.q_proj(query).view(frames, *heads) * head_dim**-0.5
-        key_weight = self.k_proj.weight.view(*heads, width)
-        value_weight = self.v_proj.weight.view(*heads, width)
-
-        folded_queries = torch.einsum("fhd,hdw->fhw", queries, key_weight)
+        folded_queries = torch.einsum("fhd,hdw->fhw", queries, self.k_proj.weight.view(*heads, width))
         scores = folded_queries @ tokens.transpose(1, 2)
-        weights = scores.softmax(dim=-1, dtype=torch.float32).to(tokens.dtype)
-        averages = weights @ tokens
-        values = torch.einsum("fhw,hdw->fhd", averages, value_weight).reshape(frames, width) + self.v_proj.bias
-        return self.out_proj(values)
+        return scores.softmax(dim=-1, dtype=torch.float32)
+
+
+def cross_frame_affinities(class_tokens: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
+    """
+    How much class tokens take of patches in cross-frame attention: `sigmoid(c·p / √D) - ½`.
+
+    Args:
+        class_tokens: (frames, class tokens, width), normalised.
+        patches: (frames, patches, width), normalised.
+
+    Returns:
+        (frames, class tokens, patches), between -½ and ½: unlike a softmax, it can also take away.
+    """
+    scores = class_tokens @ patches.transpose(1, 2) * patches.shape[-1] ** -0.5
+    return scores.sigmoid() - 0.5
 
 
 class CrossFrameProducts:
@@ -117,8 +143,7 @@ class CrossFrameProducts:
             return patches.new_zeros(0, 2 * self.radius + 1, width)
         patches = patches[:num_complete]
         windows = class_tokens.unfold(0, 2 * self.radius + 1, 1).transpose(1, 2)  # (frames, window, width)
-        scores = windows @ patches.transpose(1, 2) * width**-0.5
-        return (scores.sigmoid() - 0.5) @ patches
+        return cross_frame_affinities(windows, patches) @ patches
 
 
 class AdaptSignAggregator(nn.Module):
@@ -205,4 +230,4 @@ class AdaptSignAggregator(nn.Module):
         return self.projection(mixed).masked_fill((sources < 0).unsqueeze(-1), 0)
 
 
-__all__ = ["AdaptSignAggregator", "AggregationBlock", "CrossFrameProducts"]
+__all__ = ["AdaptSignAggregator", "AggregationBlock", "CrossFrameProducts", "cross_frame_affinities"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adaptsign_hf.metrics.breakdown import Breakdown, GroupErrors
+from adaptsign_hf.visualization.figure import new_figure
 
 BAR_COLOUR = "#3b6ea5"
 
@@ -20,19 +21,13 @@ def draw_breakdown(breakdown: Breakdown, path: Path, title: str) -> None:
     Raises:
         ValueError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ValueError("Drawing needs matplotlib: pip install 'adaptsign-hf[demo]'.") from error
     panels = {
         "by how often training shows the gloss": breakdown.by_frequency,
         "by signer": breakdown.by_signer,
         "by length of the clip": breakdown.by_length,
     }
     tallest = max(len(groups) for groups in panels.values())
-    figure = Figure(figsize=(15, 1.8 + 0.4 * tallest), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(15, 1.8 + 0.4 * tallest)
     figure.suptitle(f"{title}: {breakdown.total}")
     for axes, (name, groups) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         draw_bars(axes, name, groups)
