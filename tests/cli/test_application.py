@@ -8,7 +8,7 @@ import pytest
 from adaptsign_hf.cli.environment import PACKAGES
 from adaptsign_hf.version import __version__
 
-COMMANDS = ("evaluate", "predict", "doctor", "prepare", "convert", "synthesize", "env")
+COMMANDS = ("evaluate", "predict", "explain", "doctor", "prepare", "convert", "push", "lm", "synthesize", "env")
 
 
 def test_help_lists_the_commands(adaptsign):

@@ -1,5 +1,6 @@
 """The folder that is pushed: complete for a stranger, and with nothing of the publisher's machine in it."""
 
+import hashlib
 import json
 import os
 import re
@@ -190,6 +191,19 @@ def test_a_report_of_another_model_is_not_believed(run, tmp_path, caplog):
     assert "The card goes without scores" in caplog.text
     assert names(folder) == WHOLE
     with pytest.raises(ValueError, match="give the report of its own run"):
+        stage_model(run.model, tmp_path / "again", "user/signs", report=path)
+
+
+def test_a_report_of_other_weights_is_not_believed(run, tmp_path):
+    weights = run.model / "model.safetensors"
+    run.report["weights_sha256"] = {weights.name: hashlib.sha256(weights.read_bytes()).hexdigest()}
+    path = run.write_report()
+    stage_model(run.model, tmp_path / "out", "user/signs", report=path)
+    assert "model-index" in metadata_load(tmp_path / "out" / "README.md")
+    tensors = load_file(weights)
+    tensors["model.aggregator.query"] += 1
+    save_file(tensors, weights, {"format": "pt"})
+    with pytest.raises(ValueError, match="written again since"):
         stage_model(run.model, tmp_path / "again", "user/signs", report=path)
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -89,6 +90,9 @@ def test_a_run_writes_a_report(finished, corpus, flags):
     frozen = sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert report["parameters"] == {"trained": trained, "frozen": frozen}
+    weights = run_dir / "model" / "model.safetensors"
+    assert report["weights_sha256"] == {weights.name: hashlib.sha256(weights.read_bytes()).hexdigest()}
+    assert (report["decoder"], report["protocol"]) == ("greedy", "raw")
     assert frozen > 3000
 
 

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from adaptsign_hf.cli import convert, doctor, environment, evaluate, predict, prepare, synthesize
+from adaptsign_hf.cli import (
+    convert,
+    doctor,
+    environment,
+    evaluate,
+    explain,
+    language_model,
+    predict,
+    prepare,
+    push,
+    synthesize,
+)
 from adaptsign_hf.version import __version__
 
 app = typer.Typer(
@@ -19,9 +30,12 @@ app = typer.Typer(
 )
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.command("prepare")(prepare.prepare)
 app.command("convert")(convert.convert)
+app.command("push")(push.push)
+app.add_typer(language_model.app, name="lm")
 app.command("synthesize")(synthesize.synthesize)
 app.command("env")(environment.env)
 

@@ -1,5 +1,6 @@
 """A trained or converted model, as the folder that is pushed to the Hub."""
 
+import hashlib
 import json
 import logging
 import re
@@ -247,12 +248,24 @@ def read_run(model: Path, network: AdaptSignForCTC, report: str | Path | None) -
                 f"The report {path} is of a model of {run.get('parameters')} parameters, but this one has {own}: give "
                 "the report of its own run by --report."
             )
+        for name, digest in run.get("weights_sha256", {}).items():
+            if (model / name).is_file() and sha256_of(model / name) != digest:
+                raise ValueError(
+                    f"The report {path} is of other weights than {model / name}: the model was written again since. "
+                    "Give the report of its own run by --report."
+                )
     except ValueError as error:
         if report:
             raise
         logger.warning("%s The card goes without scores.", error)
         return None
     return run
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_hub_name(name: str | None) -> bool:

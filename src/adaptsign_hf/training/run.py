@@ -1,5 +1,6 @@
 """One training run, from a recipe to a report."""
 
+import hashlib
 import json
 import logging
 import os
@@ -217,11 +218,13 @@ def write_report(
     training_seconds: float,
     total_seconds: float,
 ) -> dict:
-    """Write `report.json`: scores, seconds, parameters, clips left out, versions, the recipe and the history."""
+    """Write `report.json`: scores, of which weights, seconds, parameters, clips left out, the recipe and the history."""
     trained, frozen = count_parameters(trainer.accelerator.unwrap_model(trainer.model))
     report = {
         "scores": scores,
+        "protocol": "raw",
         "decoder": "greedy",
+        "weights_sha256": digest_weights(trainer.output_dir / "model"),
         "seconds": {"training": round(training_seconds, 1), "total": round(total_seconds, 1)},
         "parameters": {"trained": trained, "frozen": frozen},
         "clips": {split: len(clips) for split, clips in corpus.clips.items()},
@@ -237,3 +240,12 @@ def write_report(
         path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         logger.info("report: %s", path)
     return report
+
+
+def digest_weights(model_dir: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of weights, so that a report is not taken for another model's."""
+    digests = {}
+    for path in sorted(model_dir.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
