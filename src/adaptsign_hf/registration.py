@@ -1,5 +1,5 @@
 """
-Makes transformers' Auto classes know AdaptSign; `import adaptsign_hf` imports this module.
+Makes transformers' Auto classes and `pipeline` know AdaptSign; `import adaptsign_hf` imports this module.
 
 It also makes every `save_pretrained` put the files of `modeling/` beside the weights, so that a saved directory loads
 where this package is not installed, with `trust_remote_code=True`.
@@ -13,6 +13,7 @@ from transformers import (
     AutoTokenizer,
     AutoVideoProcessor,
 )
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from adaptsign_hf.modeling.configuration_adaptsign import AdaptSignConfig
 from adaptsign_hf.modeling.modeling_adaptsign import AdaptSignForCTC, AdaptSignModel
@@ -33,3 +34,10 @@ AdaptSignForCTC.register_for_auto_class("AutoModelForCTC")
 AdaptSignVideoProcessor.register_for_auto_class()
 AdaptSignTokenizer.register_for_auto_class()
 AdaptSignProcessor.register_for_auto_class()
+
+# By name, as transformers enters its own pipelines: nothing is imported before somebody asks for the task.
+PIPELINE_REGISTRY.supported_tasks["sign-language-recognition"] = {
+    "impl": "adaptsign_hf.inference.pipeline.SignLanguageRecognitionPipeline",
+    "pt": (AutoModelForCTC,),
+    "type": "video",
+}
