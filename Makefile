@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test upstream-tests lint install clean
+.PHONY: demo space test upstream-tests lint install clean
 
 install: $(INSTALLED)
 
@@ -21,6 +21,12 @@ demo: $(INSTALLED)
 	@echo; echo 'One test video, as signed and as read:'
 	@grep 'testset_00000' data/synthetic/metadata.csv
 	@$(BIN)/adaptsign predict runs/quickstart/model data/synthetic/videos/testset_00000.mp4
+
+# The page of the Space, here, with the model that `make demo` left; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where.
+space: $(INSTALLED)
+	@test -n "$$ADAPTSIGN_MODELS" || test -f runs/quickstart/model/config.json || \
+		{ echo 'There is no model in runs/quickstart/model: run "make demo" first, or set ADAPTSIGN_MODELS=name=path.'; exit 1; }
+	GRADIO_ANALYTICS_ENABLED=False $(BIN)/python spaces/adaptsign/app.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

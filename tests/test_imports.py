@@ -12,6 +12,7 @@ MODELING = sorted((ROOT / "modeling").rglob("*.py"))
 METRIC = sorted((PACKAGE / "metrics" / "gloss_wer").glob("*.py"))
 METRIC_FILE = PACKAGE / "metrics" / "gloss_wer" / "gloss_wer.py"
 COPIED = {PACKAGE / "modeling", PACKAGE / "metrics" / "gloss_wer"}
+SPACES = sorted((ROOT / "spaces").rglob("*.py"))
 INSTALLED = sorted(path for path in PACKAGE.rglob("*.py") if path.parent not in COPIED)
 
 # Published beside weights: what it needs has to be there wherever transformers, peft and PyAV are.
@@ -24,6 +25,7 @@ MODELING_MAY_IMPORT |= {
     "huggingface_hub",
     "safetensors",
 }  # for videos, glosses and files
+MODELING_MAY_IMPORT |= {"pyctcdecode", "kenlm"}  # the extra "lm": only when a language model is used
 MODELING_MAY_IMPORT |= sys.stdlib_module_names
 
 # Each room, and what it may import beside itself. Rooms of one level keep apart, but for one thing: what a clip is
@@ -67,6 +69,7 @@ def names(paths):
 def test_there_are_files_to_look_at():
     assert len(MODELING) > 5
     assert len(INSTALLED) > 20
+    assert SPACES
 
 
 @pytest.mark.parametrize("path", MODELING, ids=names(MODELING))
@@ -120,6 +123,15 @@ def test_the_script_imports_training_only():
     assert [module for module in imports(ROOT / "train.py") if module.startswith("adaptsign_hf")] == [
         "adaptsign_hf.training.run"
     ]
+
+
+@pytest.mark.parametrize("path", SPACES, ids=names(SPACES))
+def test_a_space_uses_inference_and_visualization_only(path):
+    for module in imports(path):
+        assert not module.startswith(".")
+        assert module.split(".")[0] not in ("modeling", "train", "tests", "spaces"), module
+        if module.split(".")[0] == "adaptsign_hf":
+            assert module.split(".")[1] in {"inference", "visualization"}, module
 
 
 def test_every_folder_is_a_known_room():

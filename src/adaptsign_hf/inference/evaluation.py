@@ -33,7 +33,7 @@ class Evaluation:
         errors: The score.
         clips: The clips scored.
         hypotheses: What was read in each of them, glosses separated by spaces.
-        unreadable: Those of them whose video turned out unreadable: nothing was read, so all their glosses are deletions.
+        unreadable: Those of them whose video turned out unreadable: nothing was read, all their glosses are deletions.
         left_out: What the folder or the benchmark lists, but cannot be scored: a file is missing, or has no label.
         scored_references: The glosses of each clip, as the protocol makes them.
         scored_hypotheses: What was read, as the protocol makes it.

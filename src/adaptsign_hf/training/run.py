@@ -218,7 +218,7 @@ def write_report(
     training_seconds: float,
     total_seconds: float,
 ) -> dict:
-    """Write `report.json`: scores, of which weights, seconds, parameters, clips left out, the recipe and the history."""
+    """Write `report.json`: scores, of which weights, seconds, parameters, clips left out, recipe and history."""
     trained, frozen = count_parameters(trainer.accelerator.unwrap_model(trainer.model))
     report = {
         "scores": scores,
