@@ -102,8 +102,13 @@ def build_demo(
     def watch(picture: np.ndarray | None, live: BackgroundRecognizer | None, name: str) -> tuple:
         if picture is None:
             return gr.skip(), gr.skip()
-        live = live or BackgroundRecognizer(LiveRecognizer(*loaded[name]))
-        seen, report = live.push(picture, time.monotonic()), live.report()
+        try:
+            live = live or BackgroundRecognizer(LiveRecognizer(*loaded[name]))
+            seen = live.push(picture, time.monotonic())
+        except ValueError:  # closed by "Start anew" while this picture was under way
+            live = BackgroundRecognizer(LiveRecognizer(*loaded[name]))
+            seen = live.push(picture, time.monotonic())
+        report = live.report()
         state = (
             f"{seen.seconds:.1f} s read · {report.frames_dropped} of {report.frames_read + report.frames_dropped} "
             f"frames dropped · a gloss is final {report.stable_latency:.1f} s after it was signed, and "
@@ -133,9 +138,7 @@ def build_demo(
                     js_on_load=(HERE / "timeline.js").read_text(),
                     elem_classes="timeline",
                 )
-                text = gr.Textbox(
-                    label="Glosses as text", elem_id="text", buttons=["copy"], interactive=False, lines=1
-                )
+                text = gr.Textbox(label="Glosses as text", elem_id="text", buttons=["copy"], interactive=False)
                 others = gr.Dataframe(
                     headers=["Readings, best first", "log-probability"],
                     interactive=False,
