@@ -3,10 +3,11 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import CLIPVisionModel
 
 from adaptsign_hf.inference.loading import default_device, load_model
 from adaptsign_hf.modeling.adapters_adaptsign import save_adapter
+
+from ..reading_models import save_bare_clip
 
 
 def test_a_saved_model_comes_back_ready_to_recognise(model_folder, model_and_processor):
@@ -52,12 +53,7 @@ def test_a_model_without_all_its_weights_is_refused(model_folder, tmp_path):
 
 def test_an_adapter_beside_its_clip_is_loaded(model_and_processor, tmp_path):
     model, processor = model_and_processor
-    clip = CLIPVisionModel(model.config.vision)
-    tensors = model.model.vision_model.state_dict()
-    clip.load_state_dict(
-        {name.replace(".base_layer.", "."): tensors[name] for name in tensors if "adaptsign" not in name}
-    )
-    clip.save_pretrained(tmp_path / "clip")
+    save_bare_clip(model, tmp_path / "clip")
     save_adapter(model, tmp_path / "adapter", clip=str(tmp_path / "clip"))
     processor.save_pretrained(tmp_path / "adapter")
     loaded, _ = load_model(tmp_path / "adapter", "cpu")

@@ -8,21 +8,17 @@ from types import ModuleType
 
 import pytest
 import torch
-from transformers import CLIPVisionModel
 
 from adaptsign_hf.data.folder import Clip, read_folder
-from adaptsign_hf.data.synthetic import LEXICON, SyntheticCorpusConfig, render_corpus
+from adaptsign_hf.data.synthetic import SyntheticCorpusConfig, render_corpus
 from adaptsign_hf.inference.web_recognition import UploadLimits
 from adaptsign_hf.modeling.adapters_adaptsign import save_adapter
-from adaptsign_hf.training.building import build_model_and_processor
-from adaptsign_hf.training.configuration import ModelConfig
+
+from ..reading_models import make_reading_model, save_bare_clip
 
 APP = Path(__file__).parents[2] / "spaces" / "adaptsign" / "app.py"
 TINY_CORPUS = SyntheticCorpusConfig(
     num_train=1, num_dev=0, num_test=3, num_test_signer=0, max_glosses=3, frame_size=32, fps=6.0
-)
-TINY_MODEL = ModelConfig(
-    image_size=32, patch_size=16, vision_width=16, vision_layers=1, vision_heads=2, feature_size=16, hidden_size=16
 )
 
 
@@ -33,16 +29,7 @@ def clips(tmp_path_factory) -> list[Clip]:
 
 @pytest.fixture(scope="session")
 def model_and_processor(clips):
-    torch.manual_seed(0)
-    model, processor = build_model_and_processor(TINY_MODEL, list(LEXICON)[::2], fps=None)
-    # With BatchNorm's statistics of these clips, and large weights in the BiLSTM, it reads something else each step.
-    with torch.no_grad():
-        for block in model.convolutions.blocks:
-            block.batch_norm.momentum = None
-        for weights in model.bilstm.parameters():
-            weights *= 5
-        model.train()(**processor(videos=[clip.path for clip in clips]))
-    return model.eval(), processor
+    return make_reading_model([clip.path for clip in clips])
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +47,6 @@ def adapters(model_and_processor, tmp_path_factory) -> dict[str, Path]:
     for name in ("first", "second"):
         processor.save_pretrained(folder / name)
     return {name: folder / name for name in ("first", "second")}
-
-
-def save_bare_clip(model, folder: Path) -> None:
-    clip = CLIPVisionModel(model.config.vision)
-    own = model.model.vision_model.state_dict()
-    names = {name.replace(".base_layer.", "."): name for name in own}
-    clip.load_state_dict({name: own[names[name]] for name in clip.state_dict()})
-    clip.save_pretrained(folder)
 
 
 @pytest.fixture(scope="session")
